@@ -1,0 +1,12 @@
+/* clattn: Agent Attention on any OpenCL device. Includes the whole public interface. */
+#ifndef CLATTN_H
+#define CLATTN_H
+
+#include "clattn/base.h"
+#include "clattn/context.h"
+#include "clattn/filter.h"
+#include "clattn/io.h"
+#include "clattn/ops.h"
+#include "clattn/tensor.h"
+
+#endif
