@@ -1,0 +1,52 @@
+/*
+ * What every file of the library may use: logging, the two error macros, checked sizes, allocation.
+ * Functions are written as: declare, CLATTN_TRY / CLATTN_CHECK, `out:` label that frees in reverse order, return status.
+ */
+#ifndef CLATTN_SRC_BASE_H
+#define CLATTN_SRC_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clattn/base.h"
+
+/* Sends one formatted sentence to `log` if its level lets it pass. A NULL log is silent. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+void clattn__log(const clattn_log *log, clattn_log_level level, const char *format, ...);
+
+/* Both macros expect `clattn_status status` and a label `out` in the function. */
+#define CLATTN_TRY(call)                                                                           \
+    do {                                                                                           \
+        status = (call);                                                                           \
+        if (status != CLATTN_OK)                                                                   \
+            goto out;                                                                              \
+    } while (0)
+
+#define CLATTN_CHECK(log, condition, code, ...)                                                    \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            status = (code);                                                                       \
+            clattn__log((log), CLATTN_LOG_ERROR, __VA_ARGS__);                                     \
+            goto out;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* *result = a * b or a + b; false, and nothing written, if that does not fit. Negative operands do not fit. */
+bool clattn__mul(int64_t a, int64_t b, int64_t *result);
+bool clattn__add(int64_t a, int64_t b, int64_t *result);
+
+/* The library's only way to memory; zeroed. Tests make them fail through clattn__alloc_hook. NULL when size is 0 or on failure. */
+void *clattn__alloc(size_t size);
+void *clattn__alloc_array(size_t count, size_t size);
+void clattn__free(void *pointer);
+/* Aligned to 64 bytes, not zeroed; freed with clattn__free_aligned(). */
+void *clattn__alloc_aligned(size_t size);
+void clattn__free_aligned(void *pointer);
+
+/* Tests only: when set, called before each allocation; returning false makes it fail. Not for concurrent use. */
+extern bool (*clattn__alloc_hook)(size_t size);
+
+#endif
