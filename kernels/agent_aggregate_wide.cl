@@ -1,0 +1,233 @@
+/*
+ * agent_aggregate_wide: stage 1 for CPU devices. Agents gather values from the tokens of one leaf: state (m, l, acc) of
+ * softmax(a k^T + bias) v per agent, or the finished output where there is one leaf.
+ * map      item = (head, tile of agents, picture * windows * leaves); one item per group
+ * private  a leaf is read in steps of STEP tokens: STEP * (tile + DV) + 32 * D + tile * (D + DV) floats, about 110 KB at 64;
+ *          no array is small enough to live in registers but the register tile itself
+ * traffic  K, V once per agent tile; writes (DV + 2) * queries floats per leaf
+ * flops    2 * queries * keys * (D + DV), queries * keys exponentials
+ * barriers none
+ * macros   D, DV, ROWS (wide.clh), STEP {32, 64, 96, 128, ...}
+ */
+#ifndef STEP
+#define STEP 128 /* tokens whose logits are held at a time */
+#endif
+
+#define LOGIT_ROW  (STEP / LANES) /* vectors of logits per agent */
+#define STEP_PARTS (STEP / BLOCK)
+
+/* The running softmax of a tile of agents; rescale: what the sums so far are to be multiplied by. */
+typedef struct Running {
+    float m[TILE], l[TILE], rescale[TILE];
+} Running;
+
+/* What to add to the logits of one block of keys: the per-key vector, -INFINITY beyond the leaf's last token. */
+static inline void key_terms(const Attend *args, __global const float *key_bias, const Place *place,
+                             int token, int last, float16 *terms)
+{
+    float lanes[BLOCK];
+    size_t offsets[BLOCK];
+    if (args->has_key_bias)
+        token_offsets(place, token, last, BLOCK, offsets);
+    for (int i = 0; i < BLOCK; i++) {
+        const float term = args->has_key_bias ? key_bias[offsets[i]] * LOG2E : 0.0f;
+        lanes[i] = token + i <= last ? term : -INFINITY;
+    }
+    terms[0] = vload16(0, lanes);
+    terms[1] = vload16(1, lanes);
+}
+
+/*
+ * Where the logits of a block start: bias and key terms; -INFINITY wins over whatever a bias table holds beyond its end.
+ * False: nothing to start from, `logits` is untouched.
+ */
+static inline bool start_logits(const Attend *args, BiasTile *bias, __global const float *key_bias,
+                                const Place *place, int token, int last, float16 *logits)
+{
+    const bool has_terms = args->has_key_bias || token + BLOCK - 1 > last;
+    if (args->bias.mode != 0) {
+        bias_lanes(bias, token, logits, LOGIT_ROW);
+        bias_lanes(bias, token + LANES, logits + 1, LOGIT_ROW);
+    }
+    if (has_terms) {
+        float16 terms[2];
+        key_terms(args, key_bias, place, token, last, terms);
+        for (int i = 0; i < bias->agents; i++) {
+            for (int v = 0; v < 2; v++) {
+                float16 *start = logits + i * LOGIT_ROW + v;
+                const float16 sum = args->bias.mode != 0 ? *start + terms[v] : terms[v];
+                *start = select(sum, terms[v], terms[v] == (float16)(-INFINITY));
+            }
+        }
+    }
+    return has_terms || args->bias.mode != 0;
+}
+
+/* Turns the logits of `blocks` blocks into weights, row by row, and moves m, l and rescale along. */
+static inline void softmax_rows(float16 *weights, int agents, int blocks, Running *running)
+{
+    for (int i = 0; i < agents; i++) {
+        float16 *row = weights + i * LOGIT_ROW;
+        float16 largest = fmax(row[0], row[1]);
+        for (int v = 2; v < 2 * blocks; v++)
+            largest = fmax(largest, row[v]);
+        const float m = running_max(running->m[i], largest_lane(largest));
+        float16 sum = (float16)(0.0f);
+        for (int v = 0; v < 2 * blocks; v++) {
+            row[v] = softmax_weights(row[v], (float16)(m));
+            sum += row[v];
+        }
+        running->rescale[i] = pow2_exact(running->m[i] - m);
+        running->l[i] = MAD(running->l[i], running->rescale[i], sum_of_lanes(sum));
+        running->m[i] = m;
+    }
+}
+
+/*
+ * The rows of V of `tokens` tokens, side by side for the register tile: pairs of vectors, token after token, so that a pair's
+ * rows follow each other in memory (rows of one head are often a power of two apart, which a cache does not like).
+ */
+static inline void load_values(__global const float *v, const Place *place, int token, int tokens,
+                               float16 *values)
+{
+    size_t offsets[BLOCK];
+    for (int i = 0; i < tokens; i++) {
+        if (i % BLOCK == 0)
+            token_offsets(place, token + i, token + tokens - 1, BLOCK, offsets);
+        float16 row[V_CHUNKS];
+        load_row(v + offsets[i % BLOCK], DV, row, 1);
+        for (int c = 0; c < V_CHUNKS / 2; c++) {
+            values[2 * (c * STEP + i)] = row[2 * c];
+            values[2 * (c * STEP + i) + 1] = row[2 * c + 1];
+        }
+        if (V_CHUNKS % 2 != 0)
+            values[V_CHUNKS / 2 * 2 * STEP + i] = row[V_CHUNKS - 1];
+    }
+}
+
+/* acc = acc * rescale + weights . values, for `rows` agents and `vectors` vectors of DV (both constant). */
+UNFOLDED void gather_rows(float16 *acc, const float *rescale, const float *weights,
+                          const float16 *values, int tokens, const int vectors, const int rows)
+{
+    float16 sums[2 * ROWS];
+    tile_sums(sums, weights, STEP, values, tokens, vectors, rows);
+    CLATTN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        CLATTN_UNROLL
+        for (int v = 0; v < vectors; v++)
+            acc[i * V_CHUNKS + v] =
+                MAD(acc[i * V_CHUNKS + v], (float16)(rescale[i]), sums[i * vectors + v]);
+    }
+}
+
+static inline void gather_values(float16 *acc, const Running *running, const float16 *weights,
+                                 const float16 *values, int agents, int tokens)
+{
+    for (int piece = 0; piece < PIECES(agents); piece++) {
+        const int first = piece * agents / PIECES(agents);
+        const int rows = (piece + 1) * agents / PIECES(agents) - first;
+        const float *rescale = running->rescale + first;
+        const float *w = (const float *)(weights + first * LOGIT_ROW);
+        float16 *to = acc + first * V_CHUNKS;
+        for (int c = 0; c < V_CHUNKS / 2; c++) {
+#define GATHER_PAIR(rows)                                                                          \
+    gather_rows(to + 2 * c, rescale, w, values + 2 * c * STEP, tokens, 2, rows)
+            WITH_ROWS(rows, GATHER_PAIR)
+        }
+        if (V_CHUNKS % 2 != 0) {
+#define GATHER_LAST(rows)                                                                          \
+    gather_rows(to + V_CHUNKS - 1, rescale, w, values + (V_CHUNKS - 1) * STEP, tokens, 1, rows)
+            WITH_ROWS(rows, GATHER_LAST)
+        }
+    }
+}
+
+/* One agent's row of `out`: DV floats from acc, each times `factor`. */
+static inline void store_values(const float16 *acc, float factor, __global float *out)
+{
+    for (int c = 0; c < DV / LANES; c++)
+        STORE16(acc[c] * factor, out + c * LANES);
+    if (DV % LANES != 0)
+        store_part(acc[V_CHUNKS - 1] * factor, out + DV / LANES * LANES, DV % LANES);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_aggregate_wide(const Attend args, __global const float *restrict q,
+                     __global const float *restrict k, __global const float *restrict v,
+                     __global const float *restrict key_bias, __global const float *restrict bias,
+                     __global const float *restrict tap, __global const float *restrict dwc_weight,
+                     __global const float *restrict dwc_bias, __global float *restrict out)
+{
+    (void)tap; /* the argument list is shared with the other attention kernels */
+    (void)dwc_weight;
+    (void)dwc_bias;
+    if (args.count == 0)
+        return;
+    const int head = (int)get_global_id(0);
+    const int first_agent = (int)get_global_id(1) * args.tile;
+    const int agents = min(args.tile, args.queries - first_agent);
+    const int problem = (int)get_global_id(2) / args.count; /* picture and window */
+    const int leaf = args.first + (int)get_global_id(2) % args.count;
+    const int picture = problem / args.windows;
+    const int window = problem % args.windows;
+    const int begin = leaf * args.leaf_tokens;
+    const int end = min(begin + args.leaf_tokens, args.keys);
+
+    const Place k_place = place_of(args.k, args.k_grid, window);
+    const Place v_place = place_of(args.v, args.k_grid, window);
+    const Place bias_place = place_of(args.key_bias, args.k_grid, window);
+    k += view_base(args.k, picture, window, head);
+    v += view_base(args.v, picture, window, head);
+    if (args.has_key_bias)
+        key_bias += view_base(args.key_bias, picture, window, head);
+    q += view_base(args.q, picture, window, head) + first_agent * args.q.token;
+
+    float16 agent_rows[TILE * CHUNKS(D)];
+    float16 acc[TILE * V_CHUNKS];
+    Running running;
+    BiasTile bias_tile;
+    bias_tile_begin(&bias_tile, &args.bias, bias, head, first_agent, agents);
+    for (int i = 0; i < agents; i++) {
+        load_row(q + i * args.q.token, D, agent_rows + i * CHUNKS(D), 1);
+        running.m[i] = STATE_EMPTY;
+        running.l[i] = 0.0f;
+        for (int c = 0; c < V_CHUNKS; c++)
+            acc[i * V_CHUNKS + c] = (float16)(0.0f);
+    }
+
+    float16 keys[2 * D];
+    float16 values[STEP * V_CHUNKS];
+    float16 weights[TILE * LOGIT_ROW];
+    for (int t = begin; t < end; t += STEP) {
+        const int tokens = min(STEP, end - t);
+        const int blocks = (tokens + BLOCK - 1) / BLOCK;
+        for (int b = 0; b < blocks; b++) {
+            size_t offsets[BLOCK];
+            token_offsets(&k_place, t + b * BLOCK, end - 1, BLOCK, offsets);
+            load_transposed(k, offsets, D, keys);
+            const bool started = start_logits(&args, &bias_tile, key_bias, &bias_place,
+                                              t + b * BLOCK, end - 1, weights + 2 * b);
+            logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args.scale, started);
+        }
+        softmax_rows(weights, agents, blocks, &running);
+        load_values(v, &v_place, t, tokens, values);
+        gather_values(acc, &running, weights, values, agents, tokens);
+    }
+
+    for (int i = 0; i < agents; i++) {
+        const int agent = first_agent + i;
+        const float l = running.l[i];
+        if (args.leaves > 1) {
+            const size_t z = (size_t)problem * (size_t)args.heads + (size_t)head;
+            const size_t row = (z * (size_t)args.leaves + (size_t)leaf) * (size_t)args.queries;
+            __global float *state = out + (row + (size_t)agent) * (DV + 2);
+            store_values(acc + i * V_CHUNKS, 1.0f, state);
+            state[DV] = running.m[i];
+            state[DV + 1] = l;
+        } else {
+            store_values(acc + i * V_CHUNKS, l > 0.0f ? args.out_scale / l : 0.0f,
+                         out + view_base(args.out, picture, window, head) +
+                             (size_t)(agent * args.out.token));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+/*
+ * agent_broadcast_wide: stage 2 for CPU devices, and ordinary attention. Tokens read from the keys (agents, or any tokens):
+ *   out = out_scale * softmax(q k^T + bias) v + DWC(tap) + shortcut * tap
+ * map      item = (head, block of QUERY_BLOCK queries, picture * windows); one item per group
+ * private  keys and values of a tile: tile * (D + DV) floats; queries and sums: PASS * (D + DV), or 32 * (D + DV) where all
+ *          keys fit in one tile; 64 * 32 logits
+ * traffic  Q once, K and V once per PASS queries, tap dwc_size^2 times from cache
+ * flops    2 * queries * keys * (D + DV) + 2 * queries * dwc_size^2 * DV, queries * keys exponentials
+ * barriers none
+ * macros   D, DV, ROWS (wide.clh), QUERY_BLOCK, a multiple of 32; PASS follows from D and DV
+ */
+#ifndef QUERY_BLOCK
+#define QUERY_BLOCK 256
+#endif
+
+/*
+ * Queries that go through the key tiles together, so that a tile is loaded once for many queries. Queries and sums of a
+ * pass stay within 1 MiB of private memory, where one block of 32 lets them.
+ */
+#define PASS_FITS(queries) (QUERY_BLOCK % (queries) == 0 && (queries) * (D + DV) <= 256 * 1024)
+#define PASS               (PASS_FITS(256) ? 256 : PASS_FITS(128) ? 128 : PASS_FITS(64) ? 64 : BLOCK)
+
+/* Keys of one tile: rows of K; V transposed, [DV][TILE]; the per-key term of each. */
+typedef struct KeyTile {
+    float16 rows[TILE * CHUNKS(D)];
+    float16 values[DV * TILE / LANES];
+    float terms[TILE];
+    int count;
+} KeyTile;
+
+/* The running softmax of a block of queries, lanes are queries. */
+typedef struct Running {
+    float16 m[2], l[2], rescale[2];
+} Running;
+
+static inline void running_begin(Running *running)
+{
+    for (int v = 0; v < 2; v++) {
+        running->m[v] = (float16)(STATE_EMPTY);
+        running->l[v] = (float16)(0.0f);
+    }
+}
+
+static inline void load_values(__global const float *v, const Place *place, int first, int last,
+                               float16 *values)
+{
+    size_t offsets[BLOCK];
+    float16 block[2 * DV];
+    for (int b = 0; b < TILE / BLOCK && first + b * BLOCK <= last; b++) {
+        token_offsets(place, first + b * BLOCK, last, BLOCK, offsets);
+        load_transposed(v, offsets, DV, block);
+        for (int j = 0; j < DV; j++) {
+            values[j * (TILE / LANES) + 2 * b] = block[2 * j];
+            values[j * (TILE / LANES) + 2 * b + 1] = block[2 * j + 1];
+        }
+    }
+}
+
+static inline void load_key_rows(__global const float *k, const Place *place, int first, int count,
+                                 float16 *rows)
+{
+    size_t offsets[TILE];
+    token_offsets(place, first, first + count - 1, TILE, offsets);
+    for (int i = 0; i < count; i++)
+        load_row(k + offsets[i], D, rows + i * CHUNKS(D), 1);
+}
+
+static inline void load_key_terms(__global const float *key_bias, const Place *place, int first,
+                                  int count, float *terms)
+{
+    size_t offsets[TILE];
+    token_offsets(place, first, first + count - 1, TILE, offsets);
+    for (int i = 0; i < count; i++)
+        terms[i] = key_bias[offsets[i]] * LOG2E;
+}
+
+static inline void load_key_tile(KeyTile *keys, const Attend *args, __global const float *k,
+                                 __global const float *v, __global const float *key_bias,
+                                 const Place *k_place, const Place *v_place,
+                                 const Place *bias_place, int first)
+{
+    keys->count = min(args->tile, args->keys - first);
+    load_key_rows(k, k_place, first, keys->count, keys->rows);
+    load_values(v, v_place, first, first + keys->count - 1, keys->values);
+    if (args->has_key_bias)
+        load_key_terms(key_bias, bias_place, first, keys->count, keys->terms);
+}
+
+/* Where the logits of a block of queries with the tile's keys start; false: nothing to start from. */
+static inline bool start_logits(const Attend *args, const KeyTile *keys, BiasTile *bias, int token,
+                                float16 *logits)
+{
+    if (args->bias.mode != 0) {
+        bias_lanes(bias, token, logits, 2);
+        bias_lanes(bias, token + LANES, logits + 1, 2);
+    }
+    if (args->has_key_bias) {
+        for (int i = 0; i < 2 * keys->count; i++)
+            logits[i] = keys->terms[i / 2] + (args->bias.mode != 0 ? logits[i] : (float16)(0.0f));
+    }
+    return args->has_key_bias || args->bias.mode != 0;
+}
+
+/* Turns the logits [key][2 vectors] into weights, and moves m, l and rescale along. */
+static inline void softmax_columns(float16 *weights, int keys, Running *running)
+{
+    float16 largest[2] = {weights[0], weights[1]};
+    for (int i = 1; i < keys; i++) {
+        largest[0] = fmax(largest[0], weights[2 * i]);
+        largest[1] = fmax(largest[1], weights[2 * i + 1]);
+    }
+    float16 m[2];
+    float16 sum[2];
+    for (int v = 0; v < 2; v++) {
+        m[v] = fmax(running->m[v], ceil(largest[v]));
+        sum[v] = (float16)(0.0f);
+    }
+    for (int i = 0; i < keys; i++) {
+        for (int v = 0; v < 2; v++) {
+            weights[2 * i + v] = softmax_weights(weights[2 * i + v], m[v]);
+            sum[v] += weights[2 * i + v];
+        }
+    }
+    for (int v = 0; v < 2; v++) {
+        running->rescale[v] = pow2_lanes(running->m[v] - m[v]);
+        running->l[v] = MAD(running->l[v], running->rescale[v], sum[v]);
+        running->m[v] = m[v];
+    }
+}
+
+/* sums = sums * rescale + values . weights, for `rows` (constant) channels; a first tile has no sums yet. */
+UNFOLDED void read_rows(float16 *sums, const float16 *rescale, const float *values,
+                        const float16 *weights, int keys, bool first_tile, const int rows)
+{
+    float16 tile[2 * ROWS];
+    tile_sums(tile, values, TILE, weights, keys, 2, rows);
+    CLATTN_UNROLL
+    for (int i = 0; i < 2 * rows; i++)
+        sums[i] = first_tile ? tile[i] : MAD(sums[i], rescale[i % 2], tile[i]);
+}
+
+static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
+                               const float16 *weights, bool first_tile)
+{
+    for (int piece = 0; piece < PIECES(DV); piece++) {
+        const int first = piece * DV / PIECES(DV);
+        const int rows = (piece + 1) * DV / PIECES(DV) - first;
+        const float *values = (const float *)(keys->values + first * (TILE / LANES));
+        float16 *to = sums + 2 * first;
+#define READ_ROWS(rows)                                                                            \
+    read_rows(to, running->rescale, values, weights, keys->count, first_tile, rows)
+        WITH_ROWS(rows, READ_ROWS)
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_broadcast_wide(const Attend args, __global const float *restrict q,
+                     __global const float *restrict k, __global const float *restrict v,
+                     __global const float *restrict key_bias, __global const float *restrict bias,
+                     __global const float *restrict tap, __global const float *restrict dwc_weight,
+                     __global const float *restrict dwc_bias, __global float *restrict out)
+{
+    if (args.count == 0)
+        return;
+    const int head = (int)get_global_id(0);
+    const int begin = (args.first + (int)get_global_id(1)) * QUERY_BLOCK;
+    const int end = min(begin + QUERY_BLOCK, args.queries);
+    const int picture = (int)get_global_id(2) / args.windows;
+    const int window = (int)get_global_id(2) % args.windows;
+
+    const Place q_place = place_of(args.q, args.q_grid, window);
+    const Place k_place = place_of(args.k, args.k_grid, window);
+    const Place v_place = place_of(args.v, args.k_grid, window);
+    const Place bias_place = place_of(args.key_bias, args.k_grid, window);
+    q += view_base(args.q, picture, window, head);
+    k += view_base(args.k, picture, window, head);
+    v += view_base(args.v, picture, window, head);
+    if (args.has_key_bias)
+        key_bias += view_base(args.key_bias, picture, window, head);
+
+    Finish finish;
+    finish_begin(&finish, &args, picture, window, head, tap, dwc_weight + args.dwc_weight_offset,
+                 dwc_bias + args.dwc_bias_offset, out);
+
+    KeyTile keys;
+    BiasTile bias_tile;
+    Running running[PASS / BLOCK];
+    float16 queries[2 * D * (PASS / BLOCK)];
+    float16 sums[2 * SUM_ROWS * (PASS / BLOCK)];
+    float16 weights[2 * TILE];
+    size_t offsets[BLOCK];
+    const bool one_tile = args.keys <= args.tile;
+
+    for (int pass = begin; pass < end; pass += PASS) {
+        const int pass_end = min(pass + PASS, end);
+        for (int key = 0; key < args.keys; key += args.tile) {
+            if (!one_tile || pass == begin)
+                load_key_tile(&keys, &args, k, v, key_bias, &k_place, &v_place, &bias_place, key);
+            bias_tile_begin(&bias_tile, &args.bias, bias, head, key, keys.count);
+
+            for (int t = pass; t < pass_end; t += BLOCK) {
+                /* With one tile a block is finished at once: all of them use the same memory. */
+                const int slot = one_tile ? 0 : (t - pass) / BLOCK;
+                float16 *block = queries + slot * 2 * D;
+                float16 *block_sums = sums + slot * 2 * SUM_ROWS;
+                if (key == 0) {
+                    token_offsets(&q_place, t, end - 1, BLOCK, offsets);
+                    load_transposed(q, offsets, D, block);
+                    running_begin(&running[slot]);
+                }
+                const bool started = start_logits(&args, &keys, &bias_tile, t, weights);
+                logits(weights, 2, keys.rows, keys.count, block, args.scale, started);
+                softmax_columns(weights, keys.count, &running[slot]);
+                read_values(block_sums, &running[slot], &keys, weights, key == 0);
+                if (key + args.tile >= args.keys)
+                    finish_block(&finish, block_sums, running[slot].l, t, end - 1);
+            }
+        }
+    }
+}

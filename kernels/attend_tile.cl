@@ -1,0 +1,236 @@
+/*
+ * attend_tile: softmax attention of queries over keys for GPUs, both stages of agent attention and ordinary attention.
+ *   STAGE 1 (agent aggregation): queries = agents, keys = the tokens of one leaf; writes its state, or `out` where it is the only leaf
+ *   STAGE 2 (agent broadcast):   queries = tokens, keys = agents or tokens; adds DWC and shortcut; writes `out`
+ *
+ * map      group ids: stage 1 (leaf - first, query tile * DV_BLOCKS + block of dv, problem), stage 2 (query tile - first, block, problem);
+ *          item (qi, ki) = 4 queries x 4 keys of the logits, then 4 queries x ITEM_QUADS quads of dv
+ * local    16 * (STAGING + TK * Q_ROW + TQ) + 20 * TK + 32 * TOKENS bytes (tile.clh): 12 KiB at WG 64, 30 at 256, whatever D and DV
+ * private  16 logits, 16 * ITEM_QUADS accumulators, 8 for maximum and sum; nothing indexed by a run-time value
+ * traffic  per group: its keys and values once, its queries once per tile of keys (from cache after the first)
+ * flops    per query: 2 * (D * DV_BLOCKS + DV) * keys, and keys * DV_BLOCKS exponentials
+ * barriers after each fill and before each refill; 2 * CHUNKS + 2 + 2 * TK / SLICE per tile of keys
+ * macros   those of tile.clh
+ */
+
+static inline void stage_queries(const Attend args, const Tile tile, __global const float *bias)
+{
+    if (tile.item < TQ) {
+        const int t = min(tile.query0 + tile.item, args.queries - 1);
+        const int2 cell = STAGE == 2 && args.dwc_size > 0 ? token_cell(args.q_grid, t)
+                                                          : plain_cell(args.q_grid, t);
+        tile.q_cell[tile.item] = cell;
+        tile.q_at[tile.item] = place_offset(args.q, cell_place(args.q_grid, tile.q_origin, cell));
+        if (STAGE == 2)
+            stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
+                            &tile.tap_place[tile.item]);
+    }
+}
+
+static inline void stage_keys(const Attend args, const Tile tile, int key0, int key_end,
+                              __global const float *key_bias, __global const float *bias)
+{
+    if (tile.item < TK) {
+        const int t = min(key0 + tile.item, key_end - 1);
+        const int2 place = token_place(args.k_grid, tile.k_origin, t);
+        tile.k_at[tile.item] = place_offset(args.k, place);
+        tile.v_at[tile.item] = place_offset(args.v, place);
+        float add = 0.0f;
+        if (args.has_key_bias)
+            add = key_bias[place_offset(args.key_bias, place)] * LOG2E;
+        tile.key_add[tile.item] = key0 + tile.item < key_end ? add : -INFINITY;
+        if (STAGE == 1)
+            stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
+                            &tile.tap_place[tile.item]);
+    }
+}
+
+/* s of the item's keys with its queries, element 4 * key + query; -INFINITY where the key does not count. */
+static inline float16 find_logits(const Attend args, const Tile tile, int key0,
+                                  __global const float *q, __global const float *k,
+                                  __global const float *bias)
+{
+    __local float4 *q_tile = tile.staging;
+    __local float4 *k_tile = tile.staging + CHUNK * Q_ROW;
+    float16 logits = (float16)(0.0f);
+
+    TILE_LOOP
+    for (int d0 = 0; d0 < CHUNKS * CHUNK; d0 += CHUNK) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        stage_transposed((__local float *)q_tile, 4 * Q_ROW, TQ, q, tile.q_at, d0);
+        stage_transposed((__local float *)k_tile, 4 * K_ROW, TK, k, tile.k_at, d0);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        TILE_UNROLL
+        for (int d = 0; d < CHUNK; d++)
+            logits = add_outer(logits, k_tile[d * K_ROW + tile.ki], q_tile[d * Q_ROW + tile.qi]);
+    }
+
+    if (args.bias.mode != 0) {
+        const int ha0 = tile.head * args.bias.agents + (STAGE == 1 ? tile.query0 : key0);
+        const int ha_last = (tile.head + 1) * args.bias.agents - 1;
+        const float16 b = bias_block(args.bias, bias, 4 * tile.qi, 4 * tile.ki, ha0, ha_last,
+                                     tile.tap_weight, tile.tap_place);
+        logits = MAD(logits, (float16)(args.scale), b);
+    } else {
+        logits *= args.scale;
+    }
+    const float16 add = repeat_columns(vload4(tile.ki, tile.key_add));
+    return select(logits + add, (float16)(-INFINITY), isequal(add, (float16)(-INFINITY)));
+}
+
+/* Takes the tile's logits into m, l and acc, and leaves their weights in local memory. */
+static inline void update_softmax(Partial *partial, const float16 logits, const Tile tile)
+{
+    /* The maximum over the items that share the queries: each finds it for itself, all come to the same. */
+    const float8 pairs = fmax(logits.lo, logits.hi);
+    float4 top = fmax(pairs.lo, pairs.hi);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    tile.staging[tile.ki * Q_ROW + tile.qi] = top;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    TILE_LOOP
+    for (int i = 0; i < KEY_QUADS; i++)
+        top = fmax(top, tile.staging[i * Q_ROW + tile.qi]);
+
+    const float4 m = fmax(partial->m, ceil(top));
+    const float4 drop = partial->m - m;
+    const float4 shrink =
+        (float4)(pow2_exact(drop.x), pow2_exact(drop.y), pow2_exact(drop.z), pow2_exact(drop.w));
+    const float16 p = select(EXP2(logits - repeat_rows(m)), (float16)(0.0f),
+                             isequal(logits, (float16)(-INFINITY)));
+    __local float4 *column = tile.softmax + (4 * tile.ki * Q_ROW + tile.qi);
+    column[0] = p.s0123;
+    column[Q_ROW] = p.s4567;
+    column[2 * Q_ROW] = p.s89ab;
+    column[3 * Q_ROW] = p.scdef;
+    partial->m = m;
+    partial->l = partial->l * shrink + ((p.s0123 + p.s4567) + (p.s89ab + p.scdef));
+    scale_rows(partial, shrink);
+}
+
+/* acc += weights * V, a slice of keys at a time. Keys that do not count are not even read. */
+static inline void add_values(Partial *partial, const Tile tile, __global const float *v)
+{
+    TILE_LOOP
+    for (int slice = 0; slice < TK; slice += SLICE) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        TILE_LOOP
+        for (int i = tile.item; i < SLICE * V_ROW; i += WG) {
+            const int key = slice + i / V_ROW;
+            const int quad = i % V_ROW;
+            float4 x = (float4)(0.0f);
+            if (tile.key_add[key] != -INFINITY && quad < BLOCK_QUADS)
+                x = load_quad(v + tile.v_at[key], tile.dv0 + 4 * quad, DV, DV_PADDED);
+            tile.staging[i] = x;
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        TILE_UNROLL
+        for (int i = tile.part; i < SLICE; i += PARTS) {
+            const float4 p = tile.softmax[(slice + i) * Q_ROW + tile.qi];
+            __local const float4 *row = tile.staging + (i * V_ROW + tile.column);
+            partial->acc0 = add_outer(partial->acc0, p, row[0]);
+            if (ITEM_QUADS > 1)
+                partial->acc1 = add_outer(partial->acc1, p, row[COLUMNS]);
+        }
+    }
+}
+
+/* Adds up what the items of a quad of queries hold apart: l over their keys, acc over their parts (into part 0). */
+static inline void join_items(Partial *partial, const Tile tile)
+{
+    barrier(CLK_LOCAL_MEM_FENCE);
+    tile.staging[tile.ki * Q_ROW + tile.qi] = partial->l;
+    if (PARTS > 1)
+        vstore16(partial->acc0, tile.item, (__local float *)tile.softmax);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float4 l = (float4)(0.0f);
+    TILE_LOOP
+    for (int i = 0; i < KEY_QUADS; i++)
+        l += tile.staging[i * Q_ROW + tile.qi];
+    partial->l = l;
+    TILE_LOOP
+    for (int other = 1; other < PARTS - tile.part; other++)
+        partial->acc0 += vload16(tile.item + COLUMNS * other, (__local const float *)tile.softmax);
+}
+
+__attribute__((reqd_work_group_size(WG, 1, 1))) __kernel void
+attend_tile(const Attend args, __global const float *restrict q, __global const float *restrict k,
+            __global const float *restrict v, __global const float *restrict key_bias,
+            __global const float *restrict bias, __global const float *restrict tap,
+            __global const float *restrict dwc_weight, __global const float *restrict dwc_bias,
+            __global float *restrict out)
+{
+    __local float4 staging[STAGING], softmax[TK * Q_ROW], tap_weight[TOKENS];
+    __local int4 tap_place[TOKENS];
+    __local long q_at[TQ], k_at[TK], v_at[TK];
+    __local int2 q_cell[TQ];
+    __local float key_add[TK];
+    if (args.count == 0)
+        return;
+
+    const int z = (int)get_group_id(2);
+    const int head = z % args.heads;
+    const int window = z / args.heads % args.windows;
+    const int picture = z / args.heads / args.windows;
+    const int item = (int)get_local_id(0);
+    const int first = (int)get_group_id(0) + args.first; /* leaf or query tile */
+#if STAGE == 1
+    const int query0 = (int)get_group_id(1) / DV_BLOCKS * TQ;
+    const int key_first = first * args.leaf_tokens;
+    const int key_end = min(key_first + args.leaf_tokens, args.keys);
+#else
+    const int query0 = first * TQ;
+    const int key_first = 0;
+    const int key_end = args.keys;
+#endif
+    const Tile tile = {.staging = staging,
+                       .softmax = softmax,
+                       .q_at = q_at,
+                       .k_at = k_at,
+                       .v_at = v_at,
+                       .q_cell = q_cell,
+                       .key_add = key_add,
+                       .tap_weight = tap_weight,
+                       .tap_place = tap_place,
+                       .item = item,
+                       .qi = item / KEY_QUADS,
+                       .ki = item % KEY_QUADS,
+                       .column = item % KEY_QUADS % COLUMNS,
+                       .part = item % KEY_QUADS / COLUMNS,
+                       .head = head,
+                       .query0 = query0,
+                       .dv0 = (int)get_group_id(1) % DV_BLOCKS * BLOCK_QUADS * 4,
+                       .q_origin = window_origin(args.q_grid, window),
+                       .k_origin = window_origin(args.k_grid, window)};
+    q += view_base(args.q, picture, window, head);
+    k += view_base(args.k, picture, window, head);
+    v += view_base(args.v, picture, window, head);
+    if (args.has_key_bias)
+        key_bias += view_base(args.key_bias, picture, window, head);
+
+    Partial partial = {.acc0 = (float16)(0.0f),
+                       .acc1 = (float16)(0.0f),
+                       .m = (float4)(STATE_EMPTY),
+                       .l = (float4)(0.0f)};
+    stage_queries(args, tile, bias);
+    for (int key0 = key_first; key0 < key_end; key0 += TK) {
+        stage_keys(args, tile, key0, key_end, key_bias, bias);
+        update_softmax(&partial, find_logits(args, tile, key0, q, k, bias), tile);
+        add_values(&partial, tile, v);
+    }
+    join_items(&partial, tile);
+
+    const long4 row = result_rows(args, tile, z, picture, window, first);
+    const int dv = tile.dv0 + 4 * tile.column;
+    if (STAGE == 2 || args.leaves == 1)
+        divide(&partial, args.out_scale);
+    else if (tile.item % KEY_QUADS == 0 && dv == 0)
+        write_sums(partial.m, partial.l, args, tile, out, row);
+    tap += STAGE == 2 ? view_base(args.tap, picture, window, head) : 0;
+    dwc_weight += head * DV * args.dwc_size * args.dwc_size;
+    dwc_bias += head * DV;
+    if (tile.part == 0 && tile.column < BLOCK_QUADS)
+        finish_quad(partial.acc0, args, tile, dv, tap, dwc_weight, dwc_bias, out, row);
+    if (ITEM_QUADS > 1 && tile.column + COLUMNS < BLOCK_QUADS)
+        finish_quad(partial.acc1, args, tile, dv + 4 * COLUMNS, tap, dwc_weight, dwc_bias, out,
+                    row);
+}

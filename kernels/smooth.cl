@@ -1,0 +1,55 @@
+/*
+ * smooth_features, smooth_norms: what the smoothing filter computes around its softmax stages.
+ * map      smooth_features: item = one pixel, global = (width rounded up, height); smooth_norms: item = one row of floats,
+ *          global = (count rounded up); any local size
+ * traffic  each pixel about once from memory and 9 times from cache; 5 floats per pixel, 1 per norm out
+ */
+
+/* features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) / max(H, W) / sigma_space. */
+__kernel void smooth_features(const Features args, __global const float *restrict rgb,
+                              __global float *restrict features)
+{
+    const int x = (int)get_global_id(0);
+    const int y = (int)get_global_id(1);
+    if (x >= args.width)
+        return;
+
+    const int top = max(y - 1, 0);
+    const int bottom = min(y + 1, args.height - 1);
+    const int left = max(x - 1, 0);
+    const int right = min(x + 1, args.width - 1);
+    float red = 0.0f;
+    float green = 0.0f;
+    float blue = 0.0f;
+    for (int row = top; row <= bottom; row++) {
+        for (int column = left; column <= right; column++) {
+            __global const float *pixel =
+                rgb + args.rgb.offset + row * args.rgb.row + column * args.rgb.token;
+            red += pixel[0];
+            green += pixel[1];
+            blue += pixel[2];
+        }
+    }
+
+    const float count = (float)((bottom - top + 1) * (right - left + 1));
+    __global float *feature = features + 5 * ((size_t)y * (size_t)args.width + (size_t)x);
+    feature[0] = red / count * args.inv_sigma_color;
+    feature[1] = green / count * args.inv_sigma_color;
+    feature[2] = blue / count * args.inv_sigma_color;
+    feature[3] = (float)y * args.inv_sigma_space;
+    feature[4] = (float)x * args.inv_sigma_space;
+}
+
+/* norms[i] = -|row i|^2 / 2: turns a softmax over products into one over distances. */
+__kernel void smooth_norms(const Norms args, __global const float *restrict rows,
+                           __global float *restrict norms)
+{
+    const size_t i = get_global_id(0);
+    if (i >= (size_t)args.count)
+        return;
+    __global const float *row = rows + i * (size_t)args.dim;
+    float sum = 0.0f;
+    for (int j = 0; j < args.dim; j++)
+        sum = MAD(row[j], row[j], sum);
+    norms[i] = -0.5f * sum;
+}
