@@ -1,0 +1,166 @@
+/* Stage 1: every agent gathers from all tokens, leaf by leaf; where there are several leaves their states are merged. */
+#include "cpu/cpu.h"
+#include "ops/bias.h"
+#include "ops/plan.h"
+
+enum { KERNEL_AGGREGATE, KERNEL_MERGE };
+enum { SCRATCH_STATES };
+
+clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
+                                          const clattn_agent_attention_desc *desc,
+                                          clattn_plan **out_plan)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *plan = NULL;
+
+    CLATTN_TRY(clattn__plan_new(ctx, desc, "agent_aggregate", out_plan));
+    plan = *out_plan;
+    *out_plan = NULL;
+    CLATTN_TRY(clattn__shape_make(&ctx->log, desc, &plan->shape));
+    plan->desc = *desc;
+
+    const clattn__shape *s = &plan->shape;
+    const int64_t keys = s->k_grid.tokens;
+    const int64_t leaf = clattn__leaf_tokens(keys, s->heads, s->agents);
+    const int64_t leaves = (keys + leaf - 1) / leaf;
+    plan->info.leaf_tokens = leaf;
+    plan->info.leaves = leaves;
+    plan->attend_args = (Attend){.q_grid = s->agent_grid,
+                                 .k_grid = s->k_grid,
+                                 .heads = (i32)s->heads,
+                                 .windows = (i32)s->windows,
+                                 .queries = (i32)s->agents,
+                                 .keys = (i32)keys,
+                                 .dim = (i32)s->dim,
+                                 .dim_v = (i32)s->dim_v,
+                                 .scale = s->scale_aggregate * CLATTN__LOG2E,
+                                 .out_scale = 1.0f,
+                                 .has_key_bias = desc->has_key_bias != 0,
+                                 .leaf_tokens = (i32)leaf,
+                                 .leaves = (i32)leaves};
+    CLATTN_TRY(clattn__attend_plan(plan, 1, s->batch));
+    if (leaves > 1) {
+        int64_t states = plan->attend.problems;
+        CLATTN_CHECK(&ctx->log,
+                     clattn__mul(states, leaves * s->agents, &states) &&
+                         clattn__mul(states, (s->dim_v + 2) * (int64_t)sizeof(float), &states),
+                     CLATTN_E_SHAPE, "the states of %lld leaves do not fit 64 bits",
+                     (long long)leaves);
+        plan->scratch[SCRATCH_STATES] = (uint64_t)states;
+        plan->info.launches++;
+        plan->merge_args = (Merge){.heads = (i32)s->heads,
+                                   .windows = (i32)s->windows,
+                                   .queries = (i32)s->agents,
+                                   .leaves = (i32)leaves,
+                                   .dim_v = (i32)s->dim_v,
+                                   .out_scale = 1.0f};
+        if (!clattn_context_is_cpu(ctx))
+            CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_merge", "agent_merge", ""));
+    }
+out:
+    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+}
+
+clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
+                                           const clattn_agent_attention_args *args, Attend *a,
+                                           clattn__attend_bounds *b)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    const clattn__shape *s = &plan->shape;
+    clattn__want agents = {.name = "agents",
+                           .batch = s->batch * s->windows,
+                           .tokens = s->agents,
+                           .heads = s->heads,
+                           .dim = s->dim,
+                           .windows = s->windows};
+    clattn__want keys = {.name = "k",
+                         .batch = s->batch,
+                         .tokens = s->k_tokens,
+                         .heads = s->heads,
+                         .dim = s->dim,
+                         .grid = &s->k_grid};
+
+    CLATTN_TRY(clattn__bind(ctx, args->agents, &agents, &b->q));
+    CLATTN_TRY(clattn__bind(ctx, args->k, &keys, &b->k));
+    keys.name = "v";
+    keys.dim = s->dim_v;
+    CLATTN_TRY(clattn__bind(ctx, args->v, &keys, &b->v));
+    if (a->has_key_bias) {
+        keys.name = "key_bias";
+        keys.dim = 1;
+        CLATTN_TRY(clattn__bind(ctx, args->key_bias, &keys, &b->key_bias));
+    } else {
+        CLATTN_TRY(clattn__bind_none(ctx, "key_bias", args->key_bias, "has_key_bias = 0"));
+    }
+    CLATTN_TRY(
+        clattn__agent_bias_bind(ctx, args->bias, plan->desc.has_bias, s, 1, &a->bias, &b->bias));
+    agents.name = "va";
+    agents.dim = s->dim_v;
+    agents.write = true;
+    CLATTN_TRY(clattn__bind(ctx, args->va, &agents, &b->out));
+    CLATTN_TRY(
+        clattn__bind_disjoint(ctx, (clattn__bound[]){b->q, b->k, b->v, b->key_bias, b->out}, 5));
+
+    a->q = b->q.view;
+    a->k = b->k.view;
+    a->v = b->v.view;
+    a->key_bias = b->key_bias.view;
+    a->out = b->out.view;
+    a->k_grid.linear = s->windows == 1 && a->k_grid.shift_y == 0 && a->k_grid.shift_x == 0 &&
+                       b->k.linear && b->v.linear && (b->key_bias.linear || !a->has_key_bias);
+out:
+    return status;
+}
+
+typedef struct cpu_job {
+    const clattn__cpu_ops *ops;
+    const Merge *args;
+    float *states, *out;
+} cpu_job;
+
+static void cpu_merge(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->merge(job->args, job->states, job->out, i);
+}
+
+clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_workspace *ws,
+                                              const void *opaque, clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    const clattn__shape *s = &plan->shape;
+    clattn__attend_bounds b = {0};
+    Attend a = plan->attend_args;
+
+    CLATTN_TRY(clattn__agent_aggregate_bind(plan, opaque, &a, &b));
+    if (plan->info.leaves == 1)
+        return clattn__attend_enqueue(plan, ws, a, &b, chain);
+
+    /* The states take the place of the output, and the merge writes it. */
+    const clattn__bound out = b.out;
+    const clattn_memory *states = &ws->scratch[SCRATCH_STATES];
+    Merge merge = plan->merge_args;
+    merge.out = out.view;
+    b.out = (clattn__bound){.memory = *states};
+    CLATTN_TRY(clattn__attend_enqueue(plan, ws, a, &b, chain));
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, &merge, states->host, clattn__bound_host(&out)};
+        clattn__cpu_for(ctx, plan->attend.problems * s->agents, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {states->mem, out.memory.mem};
+    const size_t global[3] = {(size_t)s->dim_v, (size_t)s->agents, (size_t)plan->attend.problems};
+    CLATTN_TRY(
+        clattn__launch(chain, ws, KERNEL_MERGE, &merge, sizeof merge, buffers, 2, global, NULL));
+out:
+    return status;
+}
+
+clattn_status clattn_agent_aggregate_run(const clattn_plan *plan, clattn_workspace *ws,
+                                         const clattn_agent_attention_args *args,
+                                         const clattn_sync *sync)
+{
+    return clattn__run(plan, ws, args, sync, "agent_aggregate", clattn__agent_aggregate_enqueue);
+}

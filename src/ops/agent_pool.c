@@ -1,0 +1,152 @@
+/* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
+#include "cpu/cpu.h"
+#include "ops/plan.h"
+
+enum { KERNEL_PARTIAL, KERNEL_MERGE };
+enum { SCRATCH_SUMS };
+
+/* Most leaves that any agent cell touches, from its first token to its last. */
+static int64_t most_slots(const Pool *a)
+{
+    const Grid *g = &a->grid;
+    int64_t most = 1;
+
+    for (int64_t i = 0; i < a->agent_h; i++) {
+        const int64_t y0 = i * g->window_h / a->agent_h;
+        const int64_t y1 = ((i + 1) * g->window_h + a->agent_h - 1) / a->agent_h - 1;
+        for (int64_t j = 0; j < a->agent_w; j++) {
+            const int64_t x0 = j * g->window_w / a->agent_w;
+            const int64_t x1 = ((j + 1) * g->window_w + a->agent_w - 1) / a->agent_w - 1;
+            const int64_t first = (g->class_tokens + y0 * g->window_w + x0) / a->leaf_tokens;
+            const int64_t last = (g->class_tokens + y1 * g->window_w + x1) / a->leaf_tokens;
+            most = last - first + 1 > most ? last - first + 1 : most;
+        }
+    }
+    return most;
+}
+
+clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
+                                     clattn_plan **out_plan)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *plan = NULL;
+
+    CLATTN_TRY(clattn__plan_new(ctx, desc, "agent_pool", out_plan));
+    plan = *out_plan;
+    *out_plan = NULL;
+    CLATTN_TRY(clattn__shape_make(&ctx->log, desc, &plan->shape));
+
+    const clattn__shape *s = &plan->shape;
+    const int64_t leaf = clattn__leaf_tokens(s->q_grid.tokens, s->heads, s->agents);
+    Pool *a = &plan->pool_args;
+    *a = (Pool){.grid = s->q_grid,
+                .heads = (i32)s->heads,
+                .dim = (i32)s->dim,
+                .windows = (i32)s->windows,
+                .agent_h = (i32)desc->agent_height,
+                .agent_w = (i32)desc->agent_width,
+                .leaf_tokens = (i32)leaf};
+    const int64_t slots = most_slots(a);
+    a->slots = (i32)slots;
+    int64_t sums = s->batch * s->windows;
+    CLATTN_CHECK(&ctx->log,
+                 s->agents * slots <= INT32_MAX && clattn__mul(sums, s->agents * slots, &sums) &&
+                     clattn__mul(sums, s->heads * s->dim * (int64_t)sizeof(float), &sums),
+                 CLATTN_E_SHAPE, "the partial sums of %lld agents do not fit 64 bits",
+                 (long long)s->agents);
+    plan->scratch[SCRATCH_SUMS] = slots > 1 ? (uint64_t)sums : 0;
+    plan->info.launches = slots > 1 ? 2 : 1;
+    plan->info.leaf_tokens = leaf;
+    plan->info.leaves = (s->q_grid.tokens + leaf - 1) / leaf;
+    if (!clattn_context_is_cpu(ctx)) {
+        CLATTN_TRY(
+            clattn__plan_kernel(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial", ""));
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge", ""));
+    }
+out:
+    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+}
+
+typedef struct cpu_job {
+    const clattn__cpu_ops *ops;
+    const Pool *args;
+    const float *q;
+    float *sums, *out;
+} cpu_job;
+
+static void cpu_partial(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->pool_partial(job->args, job->q, job->sums, job->out, i);
+}
+
+static void cpu_merge(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->pool_merge(job->args, job->sums, job->out, i);
+}
+
+clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspace *ws,
+                                         const void *opaque, clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_agent_attention_args *args = opaque;
+    clattn_context *ctx = plan->ctx;
+    const clattn__shape *s = &plan->shape;
+    const int64_t cells = s->agents;
+    const int64_t pictures = s->batch * s->windows;
+    clattn__bound b[2];
+    Pool a = plan->pool_args;
+
+    CLATTN_TRY(clattn__bind(ctx, args->q,
+                            &(clattn__want){.name = "q",
+                                            .batch = s->batch,
+                                            .tokens = s->q_tokens,
+                                            .heads = s->heads,
+                                            .dim = s->dim,
+                                            .grid = &s->q_grid},
+                            &b[0]));
+    CLATTN_TRY(clattn__bind(ctx, args->agents,
+                            &(clattn__want){.name = "agents",
+                                            .batch = pictures,
+                                            .tokens = cells,
+                                            .heads = s->heads,
+                                            .dim = s->dim,
+                                            .windows = s->windows,
+                                            .write = true},
+                            &b[1]));
+    CLATTN_TRY(clattn__bind_disjoint(ctx, b, 2));
+    a.q = b[0].view;
+    a.out = b[1].view;
+    a.grid.linear = s->windows == 1 && b[0].linear && a.grid.shift_y == 0 && a.grid.shift_x == 0;
+
+    const clattn_memory *sums = &ws->scratch[SCRATCH_SUMS];
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, &a, clattn__bound_host(&b[0]), sums->host,
+                       clattn__bound_host(&b[1])};
+        clattn__cpu_for(ctx, pictures * cells * a.slots, cpu_partial, &job);
+        if (a.slots > 1)
+            clattn__cpu_for(ctx, pictures * cells, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const size_t channels = (size_t)(s->heads * s->dim);
+    const cl_mem partial[] = {b[0].memory.mem, sums->mem, b[1].memory.mem};
+    const size_t over_slots[3] = {channels, (size_t)(cells * a.slots), (size_t)pictures};
+    CLATTN_TRY(
+        clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, over_slots, NULL));
+    if (a.slots > 1) {
+        const cl_mem merge[] = {sums->mem, b[1].memory.mem};
+        const size_t over_cells[3] = {channels, (size_t)cells, (size_t)pictures};
+        CLATTN_TRY(
+            clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, over_cells, NULL));
+    }
+out:
+    return status;
+}
+
+clattn_status clattn_agent_pool_run(const clattn_plan *plan, clattn_workspace *ws,
+                                    const clattn_agent_attention_args *args,
+                                    const clattn_sync *sync)
+{
+    return clattn__run(plan, ws, args, sync, "agent_pool", clattn__agent_pool_enqueue);
+}

@@ -1,0 +1,270 @@
+#include "ops/attend.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cl/device.h"
+#include "cl/program.h"
+#include "cl/tune_rows.h"
+#include "cpu/cpu.h"
+#include "ops/plan.h"
+
+enum { KERNEL_ATTEND };
+
+/* Queries per work-item of agent_broadcast_wide. */
+#define WIDE_QUERY_BLOCK 128
+
+/* Agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
+#define TILE_MIN  40
+#define TILE_MAX  64
+#define TILE_ROWS 8 /* agents that share one pass over a block of tokens */
+
+/*
+ * The tile that cuts n agents into the fewest groups of at most TILE_ROWS: 49 is one tile of 7 x 7, 784 are 14 tiles of
+ * 56. Depends on n alone.
+ */
+static int64_t agent_tile(int64_t n)
+{
+    int64_t best = TILE_MAX;
+    int64_t fewest = INT64_MAX;
+
+    if (n <= TILE_MAX)
+        return n;
+    for (int64_t tile = TILE_MAX; tile >= TILE_MIN; tile--) {
+        const int64_t rest = n % tile;
+        const int64_t groups =
+            n / tile * ((tile + TILE_ROWS - 1) / TILE_ROWS) + (rest + TILE_ROWS - 1) / TILE_ROWS;
+        if (groups < fewest) {
+            fewest = groups;
+            best = tile;
+        }
+    }
+    return best;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Groups along the second axis of a launch: agent tiles of stage 1, blocks of the value width. */
+static int64_t side_groups(const clattn__attend *at, const Attend *a)
+{
+    return at->stage == 1 ? ceil_div(a->queries, at->query_block) * at->value_blocks
+                          : at->value_blocks;
+}
+
+/* Cuts the work: blocks per launch so that no launch exceeds the context's flops, as a power of two. */
+static void cut(const clattn_context *ctx, clattn__attend *at, Attend *a)
+{
+    const bool gather = at->stage == 1;
+    const int64_t block = gather ? a->leaf_tokens : at->query_block;
+    const int64_t others = gather ? a->queries : a->keys;
+    const double flops =
+        2.0 * (double)block * (double)others * (double)(a->dim + a->dim_v) * (double)at->problems;
+
+    at->blocks = gather ? a->leaves : ceil_div(a->queries, block);
+    int64_t most = INT32_MAX / at->problems;
+    most = most < at->blocks ? most : at->blocks;
+    at->blocks_per_launch = 1;
+    while (at->blocks_per_launch < most &&
+           2.0 * (double)at->blocks_per_launch * flops <= (double)ctx->params.launch_flops)
+        at->blocks_per_launch *= 2;
+}
+
+uint32_t clattn__attend_launches(const clattn__attend *at)
+{
+    return (uint32_t)ceil_div(at->blocks, at->blocks_per_launch);
+}
+
+static clattn_status launch(const clattn__attend *at, const Attend *a, int64_t count,
+                            const cl_mem *buffers, const clattn_workspace *ws, clattn__chain *chain)
+{
+    const size_t group = (size_t)at->work_group;
+    const size_t local[3] = {group, 1, 1};
+    size_t global[3];
+
+    if (at->shape == CLATTN_SHAPE_TILE) {
+        global[0] = group * (size_t)count;
+        global[1] = (size_t)side_groups(at, a);
+        global[2] = (size_t)at->problems;
+    } else {
+        const bool gather = at->stage == 1;
+        global[0] = (size_t)a->heads;
+        global[1] = gather ? (size_t)ceil_div(a->queries, a->tile) : (size_t)count;
+        global[2] = (size_t)(gather ? at->pictures * count : at->pictures);
+    }
+    return clattn__launch(chain, ws, KERNEL_ATTEND, a, sizeof *a, buffers, 9, global, local);
+}
+
+/*
+ * Enqueues the kernel once with nothing to do: a driver that refuses the work-group says so now, and one that specialises
+ * at first launch has done it before the first run.
+ */
+static clattn_status try_launch(clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    clattn_memory dummy = {0};
+    cl_mem buffers[9] = {0};
+    clattn__chain chain;
+    clattn_workspace ws = {.plan = plan};
+    const clattn__kernel_spec *spec = &plan->kernels[KERNEL_ATTEND];
+
+    CLATTN_TRY(clattn__kernel_create(ctx, spec->file, spec->name, spec->options,
+                                     &ws.kernels[KERNEL_ATTEND]));
+    CLATTN_TRY(ctx->backend->alloc(ctx, 64, &dummy));
+    buffers[0] = dummy.mem;
+    Attend nothing = plan->attend_args;
+    nothing.first = 0;
+    nothing.count = 0;
+    clattn__chain_begin(&chain, ctx, NULL);
+    CLATTN_TRY(clattn__chain_end(&chain, launch(&plan->attend, &nothing, 1, buffers, &ws, &chain)));
+out:
+    clattn_memory_free(ctx, &dummy);
+    clattn__kernel_release(ctx, &ws.kernels[KERNEL_ATTEND]);
+    return status;
+}
+
+/* Builds one variant and tries it; `row` NULL is the wide shape. */
+static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__attend *at = &plan->attend;
+    Attend *a = &plan->attend_args;
+    char options[160];
+    int length = snprintf(options, sizeof options, "-DD=%d -DDV=%d", (int)a->dim, (int)a->dim_v);
+
+    at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
+    at->work_group = row != NULL ? row->work_group : 1;
+    at->query_block = row != NULL ? row->tile_q : WIDE_QUERY_BLOCK;
+    at->value_blocks = row != NULL ? (int)ceil_div(a->dim_v, row->block_dv) : 1;
+    a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
+    cut(plan->ctx, at, a);
+    if (row != NULL) {
+        snprintf(options + length, sizeof options - (size_t)length,
+                 " -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d", at->stage, row->work_group,
+                 row->tile_q, row->tile_k, row->chunk_d, row->block_dv);
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "attend_tile", "attend_tile", options));
+    } else if (at->stage == 1) {
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "agent_aggregate_wide",
+                                       "agent_aggregate_wide", options));
+    } else {
+        snprintf(options + length, sizeof options - (size_t)length, " -DQUERY_BLOCK=%d",
+                 WIDE_QUERY_BLOCK);
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "agent_broadcast_wide",
+                                       "agent_broadcast_wide", options));
+    }
+    CLATTN_TRY(try_launch(plan));
+out:
+    return status;
+}
+
+static bool wants_tile(const clattn_context *ctx)
+{
+    if (ctx->params.shape != CLATTN_SHAPE_AUTO)
+        return ctx->params.shape == CLATTN_SHAPE_TILE;
+    return ctx->device.kind != CLATTN_DEVICE_CPU && ctx->device.max_work_group > 1;
+}
+
+clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    clattn__attend *at = &plan->attend;
+    Attend *a = &plan->attend_args;
+
+    *at = (clattn__attend){.stage = stage,
+                           .shape = CLATTN_SHAPE_WIDE,
+                           .work_group = 1,
+                           .query_block = CLATTN__CPU_QUERY_BLOCK,
+                           .value_blocks = 1,
+                           .pictures = batch * a->windows,
+                           .problems = batch * a->windows * a->heads};
+    if (clattn_context_is_cpu(ctx)) {
+        a->tile = (i32)agent_tile(stage == 1 ? a->queries : a->keys);
+        at->blocks = stage == 1 ? a->leaves : ceil_div(a->queries, at->query_block);
+        at->blocks_per_launch = at->blocks;
+    } else {
+        const clattn__tile_row *row = NULL;
+        if (wants_tile(ctx))
+            row = clattn__tile_row_first(a->dim, a->dim_v, ctx->params.max_work_group,
+                                         ctx->params.max_local_bytes, ctx->device.local_bytes);
+        status = try_variant(plan, row);
+        while (status != CLATTN_OK && row != NULL) {
+            clattn__log(&ctx->log, CLATTN_LOG_WARN,
+                        "%s refused a work-group of %d for %s (OpenCL error %d); trying less",
+                        ctx->device.name, row->work_group, plan->op, (int)ctx->cl_error);
+            row = clattn__tile_row_smaller(row);
+            status = try_variant(plan, row);
+        }
+        CLATTN_TRY(status);
+    }
+    plan->info.launches = clattn__attend_launches(at);
+    plan->info.work_group = (uint32_t)at->work_group;
+    plan->info.shape = at->shape;
+out:
+    return status;
+}
+
+typedef struct cpu_job {
+    void (*item)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
+    const Attend *args;
+    clattn__attend_mem mem;
+} cpu_job;
+
+static void cpu_item(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->item(job->args, &job->mem, i);
+}
+
+static const float *from(const clattn__bound *bound)
+{
+    const float *host = clattn__bound_host(bound);
+    return host == NULL ? NULL : host + bound->view.offset;
+}
+
+static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__attend_bounds *b)
+{
+    const clattn__attend *at = &plan->attend;
+    const clattn__cpu_ops *ops = plan->ctx->cpu->ops;
+    cpu_job job = {.item = at->stage == 1 ? ops->aggregate : ops->broadcast,
+                   .args = a,
+                   .mem = {.q = clattn__bound_host(&b->q),
+                           .k = clattn__bound_host(&b->k),
+                           .v = clattn__bound_host(&b->v),
+                           .key_bias = clattn__bound_host(&b->key_bias),
+                           .bias = clattn__bound_host(&b->bias),
+                           .tap = clattn__bound_host(&b->tap),
+                           .dwc_weight = from(&b->dwc_weight),
+                           .dwc_bias = from(&b->dwc_bias),
+                           .out = clattn__bound_host(&b->out)}};
+    const int64_t tiles = at->stage == 1 ? ceil_div(a->queries, a->tile) : 1;
+    clattn__cpu_for(plan->ctx, at->problems * at->blocks * tiles, cpu_item, &job);
+}
+
+clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_workspace *ws, Attend a,
+                                     const clattn__attend_bounds *b, clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__attend *at = &plan->attend;
+    const cl_mem buffers[9] = {b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
+                               b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
+                               b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
+
+    if (plan->ctx->cpu != NULL) {
+        a.first = 0;
+        a.count = (i32)at->blocks;
+        run_on_cpu(plan, &a, b);
+        return CLATTN_OK;
+    }
+    for (int64_t first = 0; first < at->blocks; first += at->blocks_per_launch) {
+        const int64_t rest = at->blocks - first;
+        a.first = (i32)first;
+        a.count = (i32)(rest < at->blocks_per_launch ? rest : at->blocks_per_launch);
+        CLATTN_TRY(launch(at, &a, a.count, buffers, ws, chain));
+    }
+out:
+    return status;
+}

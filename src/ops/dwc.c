@@ -1,0 +1,145 @@
+/* The depthwise convolution alone; agent_broadcast also uses it where it cannot fuse its own. */
+#include <inttypes.h>
+
+#include "cpu/cpu.h"
+#include "ops/plan.h"
+
+enum { KERNEL_DWC };
+
+clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
+                              clattn_plan **out_plan)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *plan = NULL;
+    Grid grid, v_grid;
+
+    CLATTN_TRY(clattn__plan_new(ctx, desc, "dwc", out_plan));
+    plan = *out_plan;
+    *out_plan = NULL;
+    plan->dwc_desc = *desc;
+    clattn_dwc_desc *d = &plan->dwc_desc;
+    d->in_height = d->in_height != 0 ? d->in_height : d->height;
+    d->in_width = d->in_width != 0 ? d->in_width : d->width;
+    const bool resized = d->in_height != d->height || d->in_width != d->width;
+    CLATTN_TRY(clattn__check_heads(&ctx->log, d->batch, d->heads, d->head_dim, d->head_dim));
+    CLATTN_TRY(clattn__grid_make(&ctx->log, d->height, d->width, d->class_tokens, d->window_height,
+                                 d->window_width, d->shift_y, d->shift_x, &grid));
+    CLATTN_CHECK(&ctx->log, !resized || d->window_height == 0, CLATTN_E_UNSUPPORTED,
+                 "v on a map of its own (%" PRId64 " x %" PRId64
+                 ") together with windows; windows need one map",
+                 d->in_height, d->in_width);
+    CLATTN_TRY(clattn__grid_make(&ctx->log, d->in_height, d->in_width, d->class_tokens, 0, 0, 0, 0,
+                                 &v_grid));
+    CLATTN_CHECK(&ctx->log, d->size >= 1 && d->size <= CLATTN_MAX_DWC && d->size % 2 == 1,
+                 CLATTN_E_SHAPE, "size is %" PRId64 "; it must be odd and 1 to %d", d->size,
+                 CLATTN_MAX_DWC);
+    const int64_t windows = clattn__grid_windows(&grid);
+    CLATTN_CHECK(&ctx->log, d->batch <= INT32_MAX / windows, CLATTN_E_SHAPE,
+                 "batch %" PRId64 " x windows %" PRId64 " are more than %d", d->batch, windows,
+                 INT32_MAX);
+    CLATTN_TRY(clattn__check_type(&ctx->log, d->type));
+    CLATTN_TRY(
+        clattn__check_reserved(&ctx->log, d->reserved, sizeof d->reserved / sizeof *d->reserved));
+    plan->dwc_args = (Dwc){.grid = grid,
+                           .v_h = (i32)d->in_height,
+                           .v_w = (i32)d->in_width,
+                           .heads = (i32)d->heads,
+                           .dim = (i32)d->head_dim,
+                           .windows = (i32)windows,
+                           .size = (i32)d->size,
+                           .has_bias = d->has_bias != 0,
+                           .accumulate = d->accumulate != 0};
+    plan->info.launches = 1;
+    if (!clattn_context_is_cpu(ctx))
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_DWC, "dwc", "dwc", ""));
+out:
+    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+}
+
+typedef struct cpu_job {
+    const clattn__cpu_ops *ops;
+    const Dwc *args;
+    const float *v, *weight, *bias;
+    float *out;
+} cpu_job;
+
+static void cpu_row(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->dwc(job->args, job->v, job->weight, job->bias, job->out, i);
+}
+
+static clattn_status bind(const clattn_plan *plan, const clattn_dwc_args *args, Dwc *a,
+                          clattn__bound b[4])
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    const clattn_dwc_desc *d = &plan->dwc_desc;
+    const int64_t channels = d->heads * d->head_dim;
+    Grid v_grid = a->grid;
+    clattn__want want = {.name = "v",
+                         .batch = d->batch,
+                         .tokens = d->class_tokens + d->in_height * d->in_width,
+                         .heads = d->heads,
+                         .dim = d->head_dim,
+                         .grid = &v_grid};
+
+    v_grid.height = a->v_h;
+    v_grid.width = a->v_w;
+    CLATTN_TRY(clattn__bind(ctx, args->v, &want, &b[0]));
+    if (a->size > 0)
+        CLATTN_TRY(
+            clattn__bind_array(ctx, "weight", args->weight, channels * a->size * a->size, &b[1]));
+    if (a->has_bias)
+        CLATTN_TRY(clattn__bind_array(ctx, "bias", args->bias, channels, &b[2]));
+    else
+        CLATTN_TRY(clattn__bind_none(ctx, "bias", args->bias, "has_bias = 0"));
+    want.name = "out";
+    want.tokens = d->class_tokens + d->height * d->width;
+    want.grid = &a->grid;
+    want.write = true;
+    CLATTN_TRY(clattn__bind(ctx, args->out, &want, &b[3]));
+    CLATTN_TRY(clattn__bind_disjoint(ctx, b, 4));
+    a->v = b[0].view;
+    a->out = b[3].view;
+    a->weight_offset = b[1].view.offset;
+    a->bias_offset = b[2].view.offset;
+out:
+    return status;
+}
+
+clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,
+                                  clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    const int64_t pictures = plan->dwc_desc.batch * plan->dwc_args.windows;
+    clattn__bound b[4] = {0};
+    Dwc a = plan->dwc_args;
+
+    CLATTN_TRY(bind(plan, opaque, &a, b));
+    if (ctx->cpu != NULL) {
+        const float *weight = clattn__bound_host(&b[1]);
+        const float *bias = clattn__bound_host(&b[2]);
+        cpu_job job = {ctx->cpu->ops,
+                       &a,
+                       clattn__bound_host(&b[0]),
+                       weight == NULL ? NULL : weight + a.weight_offset,
+                       bias == NULL ? NULL : bias + a.bias_offset,
+                       clattn__bound_host(&b[3])};
+        clattn__cpu_for(ctx, pictures * a.grid.window_h, cpu_row, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {b[0].memory.mem, b[1].memory.mem, b[2].memory.mem, b[3].memory.mem};
+    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)a.grid.tokens,
+                              (size_t)pictures};
+    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_DWC, &a, sizeof a, buffers, 4, global, NULL));
+out:
+    return status;
+}
+
+clattn_status clattn_dwc_run(const clattn_plan *plan, clattn_workspace *ws,
+                             const clattn_dwc_args *args, const clattn_sync *sync)
+{
+    return clattn__run(plan, ws, args, sync, "dwc", clattn__dwc_enqueue);
+}

@@ -1,0 +1,94 @@
+/*
+ * What a plan is made of. A simple operator fills `args` structs, names its kernels and scratch buffers, and gives an
+ * `enqueue`; a composed one (agent_attention, smooth) has child plans and enqueues them on one chain.
+ */
+#ifndef CLATTN_SRC_OPS_PLAN_H
+#define CLATTN_SRC_OPS_PLAN_H
+
+#include "base/context.h"
+#include "cl/launch.h"
+#include "clattn/filter.h"
+#include "kernels/args.h"
+#include "ops/attend.h"
+#include "ops/shape.h"
+
+#define CLATTN__MAX_CHILDREN 5
+#define CLATTN__MAX_KERNELS  2
+#define CLATTN__MAX_SCRATCH  6
+
+typedef struct clattn__kernel_spec {
+    const char *file, *name;
+    char options[160];
+} clattn__kernel_spec;
+
+struct clattn_plan {
+    uint64_t magic;
+    clattn_context *ctx;
+    const char *op; /* its name in messages; runs compare the pointer's text */
+    clattn_plan_info info;
+
+    clattn_plan *children[CLATTN__MAX_CHILDREN];
+    clattn__kernel_spec kernels[CLATTN__MAX_KERNELS];
+    uint64_t scratch[CLATTN__MAX_SCRATCH]; /* bytes; 0: none */
+
+    /* What the operator needs at run time; each uses its own part. */
+    clattn_agent_attention_desc desc;
+    clattn__shape shape;
+    clattn__attend attend;
+    Attend attend_args;
+    Merge merge_args;
+    Pool pool_args;
+    Dwc dwc_args;
+    Features features_args;
+    clattn_attention_desc attention_desc;
+    clattn_dwc_desc dwc_desc;
+    int32_t rounds; /* of the smoothing filter */
+};
+
+struct clattn_workspace {
+    uint64_t magic;
+    const clattn_plan *plan;
+    clattn_workspace *children[CLATTN__MAX_CHILDREN];
+    clattn_memory scratch[CLATTN__MAX_SCRATCH];
+    cl_kernel kernels[CLATTN__MAX_KERNELS];
+};
+
+/* A blank plan for `ctx`, or the reason there is none. */
+clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char *op,
+                               clattn_plan **plan);
+
+/* Names kernel `index`, with printf-like options, and builds its program now, so that a run never does. */
+clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const char *file, const char *name,
+                                  const char *options);
+
+/* Adds the children's scratch and launches to the plan's own and hands it out; on a failed status destroys it instead. */
+clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clattn_plan **out);
+
+/* The inside of a run: reads its args struct, enqueues on `chain` (CPU path: computes). */
+typedef clattn_status clattn__enqueue(const clattn_plan *plan, clattn_workspace *ws,
+                                      const void *args, clattn__chain *chain);
+
+/*
+ * A public run: refuses handles that are no plan or workspace, not of operator `op` or not of each other, and a sync that the
+ * CPU path cannot keep; then `enqueue` on a chain of its own.
+ */
+clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const void *args,
+                          const clattn_sync *sync, const char *op, clattn__enqueue *enqueue);
+
+/* One launch of kernel `index`: args by value, then `count` buffers; unused ones (NULL) are replaced by the first. */
+clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, int index,
+                             const void *args, size_t args_bytes, const cl_mem *buffers, int count,
+                             const size_t global[3], const size_t local[3]);
+
+/* The checks of a run alone: the tensors bound, and the views and forms of `a` complete. */
+clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
+                                           const clattn_agent_attention_args *args, Attend *a,
+                                           clattn__attend_bounds *b);
+clattn_status clattn__agent_broadcast_bind(const clattn_plan *plan,
+                                           const clattn_agent_attention_args *args, Attend *a,
+                                           clattn__attend_bounds *b);
+
+clattn__enqueue clattn__agent_pool_enqueue, clattn__agent_aggregate_enqueue,
+    clattn__agent_broadcast_enqueue, clattn__agent_attention_enqueue, clattn__dwc_enqueue;
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * The smoothing filter: features of the picture, agents pooled from them, `rounds` of agent aggregation of the features
+ * themselves, one of the colours, and the broadcast. -|f|^2 / 2 and -|a|^2 / 2 ride along as key vectors.
+ */
+#include <inttypes.h>
+#include <math.h>
+
+#include "cpu/cpu.h"
+#include "ops/plan.h"
+
+enum { KERNEL_FEATURES, KERNEL_NORMS };
+enum { CHILD_POOL, CHILD_REFINE, CHILD_COLOURS, CHILD_BROADCAST };
+enum {
+    SCRATCH_FEATURES,
+    SCRATCH_NORMS,
+    SCRATCH_AGENTS,
+    SCRATCH_REFINED,
+    SCRATCH_AGENT_NORMS,
+    SCRATCH_VA
+};
+
+#define FEATURE 5 /* three of colour, two of place */
+#define COLOUR  3
+
+#define DEFAULT_AGENTS      24
+#define DEFAULT_SIGMA_COLOR 0.08f
+#define DEFAULT_SIGMA_SPACE 0.04f
+#define DEFAULT_ROUNDS      3
+
+static clattn_status check(const clattn_log *log, const clattn_smooth_desc *d)
+{
+    clattn_status status = CLATTN_OK;
+
+    CLATTN_CHECK(log, (d->agent_height == 0) == (d->agent_width == 0), CLATTN_E_ARG,
+                 "agents are %" PRId64 " x %" PRId64 "; give both sides, or 0 x 0 for %d x %d",
+                 d->agent_height, d->agent_width, DEFAULT_AGENTS, DEFAULT_AGENTS);
+    CLATTN_CHECK(log, isfinite(d->sigma_color) && d->sigma_color >= 0.0f, CLATTN_E_ARG,
+                 "sigma_color is %g; it must be above 0, or 0 for %g", (double)d->sigma_color,
+                 (double)DEFAULT_SIGMA_COLOR);
+    CLATTN_CHECK(log, isfinite(d->sigma_space) && d->sigma_space >= 0.0f, CLATTN_E_ARG,
+                 "sigma_space is %g; it must be above 0, or 0 for %g", (double)d->sigma_space,
+                 (double)DEFAULT_SIGMA_SPACE);
+    CLATTN_CHECK(log, d->rounds_plus_one >= 0 && d->rounds_plus_one <= 1001, CLATTN_E_ARG,
+                 "rounds_plus_one is %d; it must be 1 to 1001, or 0 for %d rounds",
+                 (int)d->rounds_plus_one, DEFAULT_ROUNDS);
+    CLATTN_CHECK(log, d->detail >= 0.0f && d->detail <= 1.0f, CLATTN_E_ARG,
+                 "detail is %g; it must be 0 to 1", (double)d->detail);
+    CLATTN_TRY(clattn__check_reserved(log, d->reserved, sizeof d->reserved / sizeof *d->reserved));
+out:
+    return status;
+}
+
+static clattn_agent_attention_desc core_desc(const clattn_smooth_desc *d, int64_t dim_v)
+{
+    return (clattn_agent_attention_desc){
+        .batch = 1,
+        .heads = 1,
+        .head_dim = FEATURE,
+        .head_dim_v = dim_v,
+        .height = d->height,
+        .width = d->width,
+        .agent_height = d->agent_height != 0 ? d->agent_height : DEFAULT_AGENTS,
+        .agent_width = d->agent_width != 0 ? d->agent_width : DEFAULT_AGENTS,
+        .has_key_bias = 1,
+        .has_agent_vector = 1,
+        .scale_aggregate = 1.0f,
+        .scale_broadcast = 1.0f,
+        .v_shortcut = dim_v == COLOUR ? d->detail : 0.0f};
+}
+
+clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *desc,
+                                 clattn_plan **out_plan)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *plan = NULL;
+
+    CLATTN_TRY(clattn__plan_new(ctx, desc, "smooth", out_plan));
+    plan = *out_plan;
+    *out_plan = NULL;
+    CLATTN_TRY(check(&ctx->log, desc));
+    const clattn_agent_attention_desc refine = core_desc(desc, FEATURE);
+    const clattn_agent_attention_desc colours = core_desc(desc, COLOUR);
+    CLATTN_TRY(clattn__shape_make(&ctx->log, &colours, &plan->shape));
+    plan->rounds = desc->rounds_plus_one != 0 ? desc->rounds_plus_one - 1 : DEFAULT_ROUNDS;
+
+    const float color = desc->sigma_color != 0.0f ? desc->sigma_color : DEFAULT_SIGMA_COLOR;
+    const float space = desc->sigma_space != 0.0f ? desc->sigma_space : DEFAULT_SIGMA_SPACE;
+    const int64_t longer = desc->height > desc->width ? desc->height : desc->width;
+    plan->features_args =
+        (Features){.height = (i32)desc->height,
+                   .width = (i32)desc->width,
+                   .inv_sigma_color = 1.0f / color,
+                   .inv_sigma_space = (float)(1.0 / ((double)longer * (double)space))};
+    const uint64_t row = sizeof(float);
+    const uint64_t pixels = (uint64_t)plan->shape.q_tokens;
+    const uint64_t agents = (uint64_t)plan->shape.agents;
+    plan->scratch[SCRATCH_FEATURES] = pixels * FEATURE * row;
+    plan->scratch[SCRATCH_NORMS] = pixels * row;
+    plan->scratch[SCRATCH_AGENTS] = agents * FEATURE * row;
+    plan->scratch[SCRATCH_REFINED] = agents * FEATURE * row;
+    plan->scratch[SCRATCH_AGENT_NORMS] = agents * row;
+    plan->scratch[SCRATCH_VA] = agents * COLOUR * row;
+    if (!clattn_context_is_cpu(ctx)) {
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_FEATURES, "smooth", "smooth_features", ""));
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_NORMS, "smooth", "smooth_norms", ""));
+    }
+    CLATTN_TRY(clattn_agent_pool_plan(ctx, &colours, &plan->children[CHILD_POOL]));
+    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &refine, &plan->children[CHILD_REFINE]));
+    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &colours, &plan->children[CHILD_COLOURS]));
+    CLATTN_TRY(clattn_agent_broadcast_plan(ctx, &colours, &plan->children[CHILD_BROADCAST]));
+    /* result = out + detail * (input - out): the broadcast's output shrinks as its shortcut grows. */
+    plan->children[CHILD_BROADCAST]->attend_args.out_scale = 1.0f - desc->detail;
+
+    const clattn_plan_info *core = &plan->children[CHILD_COLOURS]->info;
+    plan->info = *core;
+    plan->info.scratch_bytes = 0;
+    plan->info.launches = 3 + plan->children[CHILD_REFINE]->info.launches;
+    for (int32_t i = 1; i < plan->rounds; i++)
+        plan->info.launches += plan->children[CHILD_REFINE]->info.launches;
+out:
+    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+}
+
+typedef struct cpu_job {
+    const clattn__cpu_ops *ops;
+    const Features *features;
+    const Norms *norms;
+    const float *in;
+    float *out;
+} cpu_job;
+
+static void cpu_features(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->smooth_features(job->features, job->in, job->out, i);
+}
+
+static void cpu_norms(void *arg, int64_t i)
+{
+    const cpu_job *job = arg;
+    job->ops->smooth_norms(job->norms, job->in, job->out, i);
+}
+
+static clattn_status features(const clattn_plan *plan, const clattn_workspace *ws,
+                              const Features *args, const clattn_memory *rgb, clattn__chain *chain)
+{
+    const clattn_memory *out = &ws->scratch[SCRATCH_FEATURES];
+    if (plan->ctx->cpu != NULL) {
+        cpu_job job = {
+            .ops = plan->ctx->cpu->ops, .features = args, .in = rgb->host, .out = out->host};
+        clattn__cpu_for(plan->ctx, args->height, cpu_features, &job);
+        return CLATTN_OK;
+    }
+    const size_t global[3] = {(size_t)args->width, (size_t)args->height, 1};
+    return clattn__launch(chain, ws, KERNEL_FEATURES, args, sizeof *args,
+                          (cl_mem[]){rgb->mem, out->mem}, 2, global, NULL);
+}
+
+static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
+                           const clattn_memory *rows, int64_t count, const clattn_memory *out,
+                           clattn__chain *chain)
+{
+    const Norms args = {.count = count, .dim = FEATURE};
+    if (plan->ctx->cpu != NULL) {
+        cpu_job job = {
+            .ops = plan->ctx->cpu->ops, .norms = &args, .in = rows->host, .out = out->host};
+        clattn__cpu_for(plan->ctx, (count + CLATTN__CPU_QUERY_BLOCK - 1) / CLATTN__CPU_QUERY_BLOCK,
+                        cpu_norms, &job);
+        return CLATTN_OK;
+    }
+    const size_t global[3] = {(size_t)count, 1, 1};
+    return clattn__launch(chain, ws, KERNEL_NORMS, &args, sizeof args,
+                          (cl_mem[]){rows->mem, out->mem}, 2, global, NULL);
+}
+
+/* What smooth_run's arguments become on the way to the enqueue. */
+typedef struct smooth_args {
+    const clattn_tensor *input, *output, *agents;
+} smooth_args;
+
+static clattn_status bind(const clattn_plan *plan, const smooth_args *args, Features *features_args,
+                          clattn__bound b[3])
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__shape *s = &plan->shape;
+    clattn__want want = {.name = "input",
+                         .batch = 1,
+                         .tokens = s->q_tokens,
+                         .heads = 1,
+                         .dim = COLOUR,
+                         .grid = &s->q_grid};
+
+    CLATTN_TRY(clattn__bind(plan->ctx, args->input, &want, &b[0]));
+    want.name = "output";
+    want.write = true;
+    CLATTN_TRY(clattn__bind(plan->ctx, args->output, &want, &b[1]));
+    if (args->agents != NULL)
+        CLATTN_TRY(clattn__bind(plan->ctx, args->agents,
+                                &(clattn__want){.name = "agents",
+                                                .batch = 1,
+                                                .tokens = s->agents,
+                                                .heads = 1,
+                                                .dim = FEATURE,
+                                                .write = true},
+                                &b[2]));
+    CLATTN_TRY(clattn__bind_disjoint(plan->ctx, b, args->agents != NULL ? 3 : 2));
+    features_args->rgb = b[0].view;
+out:
+    return status;
+}
+
+static clattn_tensor rows_of(const clattn_memory *memory, int64_t tokens, int64_t dim)
+{
+    return clattn_tensor_tokens(*memory, 1, tokens, 1, dim);
+}
+
+static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,
+                             clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    const smooth_args *args = opaque;
+    const int64_t pixels = plan->shape.q_tokens;
+    const int64_t n = plan->shape.agents;
+    const clattn_tensor f = rows_of(&ws->scratch[SCRATCH_FEATURES], pixels, FEATURE);
+    const clattn_tensor f_norms = rows_of(&ws->scratch[SCRATCH_NORMS], pixels, 1);
+    const clattn_tensor a_norms = rows_of(&ws->scratch[SCRATCH_AGENT_NORMS], n, 1);
+    const clattn_tensor va = rows_of(&ws->scratch[SCRATCH_VA], n, COLOUR);
+    clattn_tensor now = rows_of(&ws->scratch[SCRATCH_AGENTS], n, FEATURE);
+    clattn_tensor next = rows_of(&ws->scratch[SCRATCH_REFINED], n, FEATURE);
+    clattn__bound b[3] = {0};
+    Features features_args = plan->features_args;
+
+    CLATTN_TRY(bind(plan, args, &features_args, b));
+    CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, chain));
+    CLATTN_TRY(norms(plan, ws, &f.memory, pixels, &f_norms.memory, chain));
+    CLATTN_TRY(clattn__agent_pool_enqueue(plan->children[CHILD_POOL], ws->children[CHILD_POOL],
+                                          &(clattn_agent_attention_args){.q = &f, .agents = &now},
+                                          chain));
+    if (plan->rounds == 0 && args->agents != NULL)
+        CLATTN_TRY(clattn__agent_pool_enqueue(
+            plan->children[CHILD_POOL], ws->children[CHILD_POOL],
+            &(clattn_agent_attention_args){.q = &f, .agents = args->agents}, chain));
+    for (int32_t round = 0; round < plan->rounds; round++) {
+        clattn_agent_attention_args refine = {
+            .agents = &now, .k = &f, .v = &f, .key_bias = &f_norms, .va = &next};
+        CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_REFINE],
+                                                   ws->children[CHILD_REFINE], &refine, chain));
+        if (round == plan->rounds - 1 && args->agents != NULL) {
+            /* Who asks for the agents pays for a second pass: their layout is the caller's. */
+            refine.va = args->agents;
+            CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_REFINE],
+                                                       ws->children[CHILD_REFINE], &refine, chain));
+        }
+        const clattn_tensor swap = now;
+        now = next;
+        next = swap;
+    }
+    const clattn_agent_attention_args colours = {
+        .agents = &now, .k = &f, .v = args->input, .key_bias = &f_norms, .va = &va};
+    CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_COLOURS],
+                                               ws->children[CHILD_COLOURS], &colours, chain));
+    CLATTN_TRY(norms(plan, ws, &now.memory, n, &a_norms.memory, chain));
+    const clattn_agent_attention_args broadcast = {.q = &f,
+                                                   .agents = &now,
+                                                   .va = &va,
+                                                   .agent_vector = &a_norms,
+                                                   .v = args->input,
+                                                   .out = args->output};
+    CLATTN_TRY(clattn__agent_broadcast_enqueue(plan->children[CHILD_BROADCAST],
+                                               ws->children[CHILD_BROADCAST], &broadcast, chain));
+out:
+    return status;
+}
+
+clattn_status clattn_smooth_run(const clattn_plan *plan, clattn_workspace *ws,
+                                const clattn_tensor *input, const clattn_tensor *output,
+                                const clattn_tensor *agents, const clattn_sync *sync)
+{
+    const smooth_args args = {input, output, agents};
+    return clattn__run(plan, ws, &args, sync, "smooth", enqueue);
+}
