@@ -21,6 +21,16 @@ typedef struct Running {
     float m[TILE], l[TILE], rescale[TILE];
 } Running;
 
+static inline void running_begin(Running *running, float16 *acc, int agents)
+{
+    for (int i = 0; i < agents; i++) {
+        running->m[i] = STATE_EMPTY;
+        running->l[i] = 0.0f;
+        for (int c = 0; c < V_CHUNKS; c++)
+            acc[i * V_CHUNKS + c] = (float16)(0.0f);
+    }
+}
+
 /* What to add to the logits of one block of keys: the per-key vector, -INFINITY beyond the leaf's last token. */
 static inline void key_terms(const Attend *args, __global const float *key_bias, const Place *place,
                              int token, int last, float16 *terms)
@@ -84,24 +94,22 @@ static inline void softmax_rows(float16 *weights, int agents, int blocks, Runnin
 }
 
 /*
- * The rows of V of `tokens` tokens, side by side for the register tile: pairs of vectors, token after token, so that a pair's
- * rows follow each other in memory (rows of one head are often a power of two apart, which a cache does not like).
+ * The rows of V of one block, side by side for the register tile: pairs of vectors, token after token, so that a pair's rows
+ * follow each other in memory (rows of one head are often a power of two apart, which a cache does not like). `at` is the block's
+ * first token within the step.
  */
-static inline void load_values(__global const float *v, const Place *place, int token, int tokens,
+static inline void load_values(__global const float *v, const size_t *offsets, int at, int tokens,
                                float16 *values)
 {
-    size_t offsets[BLOCK];
     for (int i = 0; i < tokens; i++) {
-        if (i % BLOCK == 0)
-            token_offsets(place, token + i, token + tokens - 1, BLOCK, offsets);
         float16 row[V_CHUNKS];
-        load_row(v + offsets[i % BLOCK], DV, row, 1);
+        load_row(v + offsets[i], DV, row, 1);
         for (int c = 0; c < V_CHUNKS / 2; c++) {
-            values[2 * (c * STEP + i)] = row[2 * c];
-            values[2 * (c * STEP + i) + 1] = row[2 * c + 1];
+            values[2 * (c * STEP + at + i)] = row[2 * c];
+            values[2 * (c * STEP + at + i) + 1] = row[2 * c + 1];
         }
         if (V_CHUNKS % 2 != 0)
-            values[V_CHUNKS / 2 * 2 * STEP + i] = row[V_CHUNKS - 1];
+            values[V_CHUNKS / 2 * 2 * STEP + at + i] = row[V_CHUNKS - 1];
     }
 }
 
@@ -151,6 +159,28 @@ static inline void store_values(const float16 *acc, float factor, __global float
         store_part(acc[V_CHUNKS - 1] * factor, out + DV / LANES * LANES, DV % LANES);
 }
 
+/* The tile's leaf states, one after the other. */
+static inline void store_states(const float16 *acc, const Running *running, int agents,
+                                __global float *states)
+{
+    for (int i = 0; i < agents; i++) {
+        __global float *state = states + i * (DV + 2);
+        store_values(acc + i * V_CHUNKS, 1.0f, state);
+        state[DV] = running->m[i];
+        state[DV + 1] = running->l[i];
+    }
+}
+
+/* The tile's finished rows, `pitch` elements apart; zeros for an agent that no key was left for. */
+static inline void store_results(const float16 *acc, const Running *running, int agents,
+                                 float out_scale, long pitch, __global float *out)
+{
+    for (int i = 0; i < agents; i++) {
+        const float l = running->l[i];
+        store_values(acc + i * V_CHUNKS, l > 0.0f ? out_scale / l : 0.0f, out + i * pitch);
+    }
+}
+
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 agent_aggregate_wide(const Attend args, __global const float *restrict q,
                      __global const float *restrict k, __global const float *restrict v,
@@ -158,20 +188,18 @@ agent_aggregate_wide(const Attend args, __global const float *restrict q,
                      __global const float *restrict tap, __global const float *restrict dwc_weight,
                      __global const float *restrict dwc_bias, __global float *restrict out)
 {
-    (void)tap; /* the argument list is shared with the other attention kernels */
-    (void)dwc_weight;
-    (void)dwc_bias;
+    (void)tap, (void)dwc_weight, (void)dwc_bias; /* the argument list is shared with stage 2 */
     if (args.count == 0)
         return;
     const int head = (int)get_global_id(0);
     const int first_agent = (int)get_global_id(1) * args.tile;
     const int agents = min(args.tile, args.queries - first_agent);
-    const int problem = (int)get_global_id(2) / args.count; /* picture and window */
     const int leaf = args.first + (int)get_global_id(2) % args.count;
+    const int problem = (int)get_global_id(2) / args.count; /* picture and window */
     const int picture = problem / args.windows;
     const int window = problem % args.windows;
     const int begin = leaf * args.leaf_tokens;
-    const int end = min(begin + args.leaf_tokens, args.keys);
+    const int end = begin + min(args.leaf_tokens, args.keys - begin);
 
     const Place k_place = place_of(args.k, args.k_grid, window);
     const Place v_place = place_of(args.v, args.k_grid, window);
@@ -182,52 +210,39 @@ agent_aggregate_wide(const Attend args, __global const float *restrict q,
         key_bias += view_base(args.key_bias, picture, window, head);
     q += view_base(args.q, picture, window, head) + first_agent * args.q.token;
 
-    float16 agent_rows[TILE * CHUNKS(D)];
-    float16 acc[TILE * V_CHUNKS];
     Running running;
+    float16 agent_rows[TILE * CHUNKS(D)], acc[TILE * V_CHUNKS];
     BiasTile bias_tile;
     bias_tile_begin(&bias_tile, &args.bias, bias, head, first_agent, agents);
-    for (int i = 0; i < agents; i++) {
+    for (int i = 0; i < agents; i++)
         load_row(q + i * args.q.token, D, agent_rows + i * CHUNKS(D), 1);
-        running.m[i] = STATE_EMPTY;
-        running.l[i] = 0.0f;
-        for (int c = 0; c < V_CHUNKS; c++)
-            acc[i * V_CHUNKS + c] = (float16)(0.0f);
-    }
+    running_begin(&running, acc, agents);
 
-    float16 keys[2 * D];
-    float16 values[STEP * V_CHUNKS];
-    float16 weights[TILE * LOGIT_ROW];
+    float16 keys[2 * D], values[STEP * V_CHUNKS], weights[TILE * LOGIT_ROW];
     for (int t = begin; t < end; t += STEP) {
         const int tokens = min(STEP, end - t);
         const int blocks = (tokens + BLOCK - 1) / BLOCK;
         for (int b = 0; b < blocks; b++) {
+            const int token = t + b * BLOCK;
             size_t offsets[BLOCK];
-            token_offsets(&k_place, t + b * BLOCK, end - 1, BLOCK, offsets);
+            token_offsets(&k_place, token, end - 1, BLOCK, offsets);
             load_transposed(k, offsets, D, keys);
-            const bool started = start_logits(&args, &bias_tile, key_bias, &bias_place,
-                                              t + b * BLOCK, end - 1, weights + 2 * b);
+            const bool started = start_logits(&args, &bias_tile, key_bias, &bias_place, token,
+                                              end - 1, weights + 2 * b);
             logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args.scale, started);
+            token_offsets(&v_place, token, end - 1, BLOCK, offsets);
+            load_values(v, offsets, b * BLOCK, min(BLOCK, end - token), values);
         }
         softmax_rows(weights, agents, blocks, &running);
-        load_values(v, &v_place, t, tokens, values);
         gather_values(acc, &running, weights, values, agents, tokens);
     }
 
-    for (int i = 0; i < agents; i++) {
-        const int agent = first_agent + i;
-        const float l = running.l[i];
-        if (args.leaves > 1) {
-            const size_t z = (size_t)problem * (size_t)args.heads + (size_t)head;
-            const size_t row = (z * (size_t)args.leaves + (size_t)leaf) * (size_t)args.queries;
-            __global float *state = out + (row + (size_t)agent) * (DV + 2);
-            store_values(acc + i * V_CHUNKS, 1.0f, state);
-            state[DV] = running.m[i];
-            state[DV + 1] = l;
-        } else {
-            store_values(acc + i * V_CHUNKS, l > 0.0f ? args.out_scale / l : 0.0f,
-                         out + view_base(args.out, picture, window, head) +
-                             (size_t)(agent * args.out.token));
-        }
+    if (args.leaves > 1) {
+        const size_t z = (size_t)problem * (size_t)args.heads + (size_t)head;
+        const size_t row = (z * (size_t)args.leaves + (size_t)leaf) * (size_t)args.queries;
+        store_states(acc, &running, agents, out + (row + (size_t)first_agent) * (DV + 2));
+    } else {
+        out += view_base(args.out, picture, window, head) + first_agent * args.out.token;
+        store_results(acc, &running, agents, args.out_scale, args.out.token, out);
     }
 }

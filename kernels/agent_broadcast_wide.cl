@@ -164,7 +164,7 @@ agent_broadcast_wide(const Attend args, __global const float *restrict q,
         return;
     const int head = (int)get_global_id(0);
     const int begin = (args.first + (int)get_global_id(1)) * QUERY_BLOCK;
-    const int end = min(begin + QUERY_BLOCK, args.queries);
+    const int end = begin + min(QUERY_BLOCK, args.queries - begin);
     const int picture = (int)get_global_id(2) / args.windows;
     const int window = (int)get_global_id(2) % args.windows;
 

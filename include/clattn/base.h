@@ -72,7 +72,7 @@ typedef enum clattn_log_level {
 } clattn_log_level;
 
 /**
- * Where sentences go. `fn` NULL: silent. `text` has no newline and lives only during the call. `fn` may be called from
+ * Where sentences go. `fn` NULL: silent. `text` has no newline at its end and lives only during the call. `fn` may be called from
  * any thread that calls the library. Messages above `level` are not formatted; level 0 means CLATTN_LOG_WARN.
  */
 typedef struct clattn_log {

@@ -95,6 +95,9 @@ typedef struct clattn_context_params {
     uint32_t
         max_work_group; /* OpenCL only: treat the device as limited to this; 0: the device's own limit */
     uint32_t max_local_bytes; /* OpenCL only: the same for local memory */
+    uint32_t
+        work_group; /* OpenCL only: start with work-groups of 16, 32, 64, 128 or 256 where the limits
+                                 allow; 0: by the head width. Results depend on it in the last bits */
     uint64_t
         launch_flops; /* longest launch, in floating-point operations; 0: 2e10 (longer work is split) */
     uint32_t threads;                 /* CPU path only: 0: one per core */

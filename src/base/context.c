@@ -1,7 +1,13 @@
-/* The part of a context that every back end shares: checks, the byte count, and the public calls that hand on to it. */
+/*
+ * The part of a context that every back end shares: checks, the byte count, and the public calls
+ * that hand on to it.
+ */
 #include "base/context.h"
 
-/* The longest launch where the caller names none: far below the limits at which desktop drivers kill kernels. */
+/*
+ * The longest launch where the caller names none: far below the limits at which desktop drivers
+ * kill kernels.
+ */
 #define DEFAULT_LAUNCH_FLOPS UINT64_C(20000000000)
 
 #define MAX_THREADS 1024

@@ -29,7 +29,7 @@ struct clattn_context {
     uint64_t
         magic; /* CLATTN__CONTEXT_MAGIC while alive: a foreign or freed handle is refused, not followed */
     clattn_log log;
-    /* Defaults filled in; on OpenCL shape is never AUTO, max_work_group and max_local_bytes never above the device's. */
+    /* Defaults filled in; on OpenCL, shape is never AUTO and the limits never exceed the device's. */
     clattn_context_params params;
     clattn_device device;
     const clattn__backend *backend;

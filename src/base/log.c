@@ -4,7 +4,10 @@
 
 #include "base/base.h"
 
-/* Longer ones (compiler output) are formatted in memory of their own, or cut to this where there is none. */
+/*
+ * Longer ones (compiler output) are formatted in memory of their own, or cut to this where there is
+ * none.
+ */
 #define SHORT_TEXT 512
 
 void clattn__log(const clattn_log *log, clattn_log_level level, const char *format, ...)

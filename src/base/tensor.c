@@ -2,7 +2,10 @@
 #include "clattn/tensor.h"
 #include "base/base.h"
 
-/* A product that does not fit, or has a negative factor, becomes a stride that every later check refuses. */
+/*
+ * A product that does not fit, or has a negative factor, becomes a stride that every later check
+ * refuses.
+ */
 static int64_t product(int64_t a, int64_t b)
 {
     int64_t result = INT64_MAX;

@@ -1,7 +1,7 @@
 /*
- * A pool of threads that runs a counted loop: every thread, the caller's included, takes the next number from a shared counter
- * until none is left. The caller leaves when the numbers are used up and nobody is still at work, so a worker that
- * is slow to wake never delays it.
+ * A pool of threads that runs a counted loop: every thread, the caller's included, takes the next
+ * number from a shared counter until none is left. The caller leaves when the numbers are used up
+ * and nobody is still at work, so a worker that is slow to wake never delays it.
  */
 #include <stdatomic.h>
 

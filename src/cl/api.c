@@ -1,4 +1,6 @@
-/* Where the OpenCL functions come from: the linked loader, or one that is looked for at run time. */
+/*
+ * Where the OpenCL functions come from: the linked loader, or one that is looked for at run time.
+ */
 #include "cl/api.h"
 
 #ifdef CLATTN_OPENCL_RUNTIME
@@ -15,8 +17,8 @@ const clattn__cl_api *clattn__cl_api_hook = NULL;
 #ifdef CLATTN_OPENCL_RUNTIME
 
 /*
- * The loader stays in the process once found: drivers start threads and register exit handlers, and do not survive being unloaded.
- * Opening it again for the next context only counts up.
+ * The loader stays in the process once found: drivers start threads and register exit handlers, and
+ * do not survive being unloaded. Opening it again for the next context only counts up.
  */
 #ifdef _WIN32
 
@@ -64,7 +66,10 @@ static clattn_status load(const clattn_log *log, clattn__cl_api *api)
     symbol found = NULL;
     void *loader = (void *)open_loader();
     CLATTN_CHECK(log, loader, CLATTN_E_NODEVICE, "no OpenCL loader is installed");
-    /* ISO C has no cast from an object pointer to a function pointer; POSIX promises that they look alike. */
+    /*
+     * ISO C has no cast from an object pointer to a function pointer; POSIX promises that they look
+     * alike.
+     */
 #define FIND(result, name, parameters, arguments)                                                  \
     found = find_symbol(loader, #name);                                                            \
     CLATTN_CHECK(log, found, CLATTN_E_NODEVICE,                                                    \

@@ -1,7 +1,8 @@
 /*
- * The OpenCL functions that the library calls, as a table of pointers. It is filled from the linked loader or, with
- * CLATTN_OPENCL_RUNTIME, from a loader found when the first context or device list asks for one, so that a program starts
- * where no OpenCL is installed. Tests put a table of their own in its place and make any call fail.
+ * The OpenCL functions that the library calls, as a table of pointers. It is filled from the linked
+ * loader or, with CLATTN_OPENCL_RUNTIME, from a loader found when the first context or device list
+ * asks for one, so that a program starts where no OpenCL is installed. Tests put a table of their
+ * own in its place and make any call fail.
  */
 #ifndef CLATTN_SRC_CL_API_H
 #define CLATTN_SRC_CL_API_H
@@ -9,7 +10,10 @@
 #include "base/base.h"
 #include "cl/cl.h"
 
-/* Three lists, X(result, name, parameters, arguments), by how a call reports failure and what it leaves behind. */
+/*
+ * Three lists, X(result, name, parameters, arguments), by how a call reports failure and what it
+ * leaves behind.
+ */
 
 /* They return an error code. */
 #define CLATTN__CL_STATUS_CALLS(X)                                                                 \
@@ -78,7 +82,10 @@
     X(cl_kernel, clCreateKernel, (cl_program program, const char *name, cl_int *error),            \
       (program, name, error))
 
-/* They enqueue a command, return an error code, and hand out an event through their last parameter, `event`. */
+/*
+ * They enqueue a command, return an error code, and hand out an event through their last parameter,
+ * `event`.
+ */
 #define CLATTN__CL_ENQUEUE_CALLS(X)                                                                \
     X(cl_int, clEnqueueReadBuffer,                                                                 \
       (cl_command_queue queue, cl_mem memory, cl_bool blocking, size_t offset, size_t size,        \
@@ -112,13 +119,17 @@ typedef struct clattn__cl_api {
 #undef CLATTN__CL_FIELD
 
 /*
- * The table to call through. `loaded` is room for the pointers of a loader found at run time and must live as long as the table is
- * used; *api may or may not point to it. CLATTN_E_NODEVICE, with the reason in the log, where there is no OpenCL.
+ * The table to call through. `loaded` is room for the pointers of a loader found at run time and
+ * must live as long as the table is used; *api may or may not point to it. CLATTN_E_NODEVICE, with
+ * the reason in the log, where there is no OpenCL.
  */
 clattn_status clattn__cl_api_get(const clattn_log *log, clattn__cl_api *loaded,
                                  const clattn__cl_api **api);
 
-/* Tests only: when set, this table is used by everything created from then on. Not for concurrent use. */
+/*
+ * Tests only: when set, this table is used by everything created from then on. Not for concurrent
+ * use.
+ */
 extern const clattn__cl_api *clattn__cl_api_hook;
 
 #endif

@@ -76,7 +76,10 @@ out:
     return status;
 }
 
-/* Everything but context and queue; those differ. After a failure the caller destroys what there is. */
+/*
+ * Everything but context and queue; those differ. After a failure the caller destroys what there
+ * is.
+ */
 static clattn_status begin(const clattn_context_params *params, cl_device_id device,
                            clattn_context **result)
 {
@@ -162,7 +165,10 @@ out:
     return status;
 }
 
-/* Refuses three objects that do not belong to each other, and finds out how the queue orders commands. */
+/*
+ * Refuses three objects that do not belong to each other, and finds out how the queue orders
+ * commands.
+ */
 static clattn_status check_wrapped(clattn_context *ctx, cl_context context, cl_command_queue queue)
 {
     clattn_status status = CLATTN_OK;

@@ -1,6 +1,6 @@
 /*
- * The devices of all platforms. Drivers come from many hands and some are broken: one that answers with errors is logged
- * and left out, and the others are listed all the same.
+ * The devices of all platforms. Drivers come from many hands and some are broken: one that answers
+ * with errors is logged and left out, and the others are listed all the same.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,10 @@
 #include "cl/device.h"
 #include "cl/errors.h"
 
-/* What the full profile of OpenCL 1.2 promises is twice this; kernels at the default work-group need it. */
+/*
+ * What the full profile of OpenCL 1.2 promises is twice this; kernels at the default work-group
+ * need it.
+ */
 #define MIN_LOCAL_BYTES 16384
 
 /* A name longer than this is a broken driver's, not a name. */
@@ -31,7 +34,10 @@ static cl_int ask_text(const text_query *query, size_t room, char *text, size_t 
     return query->api->clGetPlatformInfo(query->platform, query->name, room, text, size);
 }
 
-/* Fills a field with the driver's text, without the spaces around it and cut to fit; empty where there is no answer. */
+/*
+ * Fills a field with the driver's text, without the spaces around it and cut to fit; empty where
+ * there is no answer.
+ */
 static void read_text(const text_query *query, char field[FIELD_SIZE])
 {
     char text[MAX_TEXT + 1] = {0}; /* terminated whatever the driver writes */
@@ -282,7 +288,10 @@ int clattn_device_best(const clattn_device *devices, size_t count)
         const clattn_device *device = &devices[i];
         if (!device->usable)
             continue;
-        /* Compute units say something about GPUs only: CPU drivers count threads, or make the number up. */
+        /*
+         * Compute units say something about GPUs only: CPU drivers count threads, or make the
+         * number up.
+         */
         if (best < 0 || rank(device) > rank(&devices[best]) ||
             (device->kind == CLATTN_DEVICE_GPU && devices[best].kind == CLATTN_DEVICE_GPU &&
              device->compute_units > devices[best].compute_units))

@@ -18,7 +18,9 @@ struct clattn__cl {
     struct clattn__buffers *buffers;   /* cl/pool.c */
 };
 
-/* Fills *device from what the driver says; a device that does not answer comes out as not usable. */
+/*
+ * Fills *device from what the driver says; a device that does not answer comes out as not usable.
+ */
 void clattn__device_describe(const clattn__cl_api *api, cl_device_id id, clattn_device *device);
 
 /* clattn_device_list() through a table that the caller has. */

@@ -7,8 +7,8 @@
 #endif
 
 /*
- * X(code, status). A queue or context that the library holds a reference to cannot become invalid by itself: drivers say so after
- * the device was reset.
+ * X(code, status). A queue or context that the library holds a reference to cannot become invalid
+ * by itself: drivers say so after the device was reset.
  */
 #define ERROR_LIST(X)                                                                              \
     X(CL_SUCCESS, CLATTN_OK)                                                                       \

@@ -9,7 +9,10 @@
 const char *clattn__cl_error_name(cl_int error);
 clattn_status clattn__cl_error_status(cl_int error);
 
-/* CL_SUCCESS is CLATTN_OK. Anything else is logged as "<call> failed: <name> (<number>)" and kept as the context's last error. */
+/*
+ * CL_SUCCESS is CLATTN_OK. Anything else is logged as "<call> failed: <name> (<number>)" and kept
+ * as the context's last error.
+ */
 clattn_status clattn__cl_check(clattn_context *ctx, cl_int error, const char *call);
 /* Only keeps it, for a caller that writes a sentence of its own. */
 clattn_status clattn__cl_keep(clattn_context *ctx, cl_int error);

@@ -16,7 +16,10 @@ static void drop_last(clattn__chain *chain)
     chain->last = NULL;
 }
 
-/* What the next command waits for: the caller's list at first, then, where the queue does not see to it, the command before. */
+/*
+ * What the next command waits for: the caller's list at first, then, where the queue does not see
+ * to it, the command before.
+ */
 static cl_uint waits(const clattn__chain *chain, const cl_event **wait)
 {
     if (!chain->started && chain->sync && chain->sync->wait_count > 0) {

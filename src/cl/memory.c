@@ -58,7 +58,10 @@ out:
     return status;
 }
 
-/* One value of a buffer, with the argument's name in the message when the driver refuses: it may be no buffer at all. */
+/*
+ * One value of a buffer, with the argument's name in the message when the driver refuses: it may be
+ * no buffer at all.
+ */
 static clattn_status ask(clattn_context *ctx, const char *what, cl_mem mem, cl_mem_info name,
                          size_t size, void *value)
 {

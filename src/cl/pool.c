@@ -1,10 +1,16 @@
-/* The device buffers of a context: counted against its byte cap, reused where the queue's order allows it. */
+/*
+ * The device buffers of a context: counted against its byte cap, reused where the queue's order
+ * allows it.
+ */
 #include "cl/pool.h"
 
 #include "cl/device.h"
 #include "cl/errors.h"
 
-/* A kept buffer serves a request of at least its size less an eighth and this; more would waste device memory. */
+/*
+ * A kept buffer serves a request of at least its size less an eighth and this; more would waste
+ * device memory.
+ */
 #define SLACK_BYTES 4096
 
 /* Kept buffers may hold as much as the ones in use, or this where that is more. */

@@ -1,4 +1,7 @@
-/* Programs built from the embedded sources, kept for the life of the context, and kernel objects made from them. */
+/*
+ * Programs built from the embedded sources, kept for the life of the context, and kernel objects
+ * made from them.
+ */
 #include "cl/program.h"
 
 #include <stdio.h>
@@ -8,7 +11,10 @@
 #include "cl/errors.h"
 #include "cl/programs.h"
 
-/* What every program is compiled with. No space before or after: some compilers refuse an empty option. */
+/*
+ * What every program is compiled with. No space before or after: some compilers refuse an empty
+ * option.
+ */
 #define COMMON_OPTIONS "-cl-std=CL1.2 -cl-mad-enable"
 
 const clattn__source *(*clattn__source_hook)(const char *name) = NULL;
@@ -52,7 +58,10 @@ void clattn__programs_destroy(clattn_context *ctx)
     ctx->cl->programs = NULL;
 }
 
-/* The compiler's output without the line ends behind it; NULL where there is none. Freed with clattn__free(). */
+/*
+ * The compiler's output without the line ends behind it; NULL where there is none. Freed with
+ * clattn__free().
+ */
 static char *build_output(clattn_context *ctx, cl_program object)
 {
     const clattn__cl_api *api = ctx->cl->api;
@@ -115,7 +124,9 @@ out:
     return status;
 }
 
-/* The program of `key`, built if it is not there. Call with the lock held; it belongs to the cache. */
+/*
+ * The program of `key`, built if it is not there. Call with the lock held; it belongs to the cache.
+ */
 static clattn_status find_or_build(clattn_context *ctx, const recipe *r, const char *key,
                                    cl_program *object)
 {

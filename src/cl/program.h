@@ -6,9 +6,10 @@
 #include "cl/cl.h"
 
 /*
- * Makes a kernel object of its own from kernels/<file>.cl. The program (args.h + common.clh + <file>.cl, options "-cl-std=CL1.2
- * -cl-mad-enable " + options) is built once per context and kept in memory. A failed build is logged with kernel, options and
- * the compiler's whole output, and gives CLATTN_E_BUILD.
+ * Makes a kernel object of its own from kernels/<file>.cl. The program (args.h, the parts that
+ * kernels/parts.txt names, the file; options "-cl-std=CL1.2 -cl-mad-enable " + options) is built
+ * once per context and kept in memory. A failed build is logged with kernel, options and the
+ * compiler's whole output, and gives CLATTN_E_BUILD.
  */
 clattn_status clattn__kernel_create(clattn_context *ctx, const char *file, const char *name,
                                     const char *options, cl_kernel *kernel);

@@ -1,11 +1,13 @@
 /*
- * The tile shapes of attend_tile (kernels/tile.clh) by work-group size, and which one a head width starts with.
+ * The tile rows of attend_tile (kernels/tile.clh): one per work-group size, smallest first, and which one a head width starts with.
  *
- * A row's local memory in bytes, with chunk = the equal chunks of head_dim (<= chunk_d), q = tile_q / 4 + 1 and k = tile_k / 4 + 1 quads,
- * at most
- *     16 * (max(chunk_d * (q + k), 4 * block_dv) + tile_k * q)    Q and K or 16 keys of V; the weights
- *     + 16 * tile_q + 20 * tile_k + 32 * max(tile_q, tile_k)      where rows begin, masks, bias taps
- * whatever the head widths are: 4.0, 7.3, 12.3, 21.5, 29.8 KiB at 16, 32, 64, 128, 256.
+ * A row's local memory in bytes does not depend on the head widths beyond this bound: with q = tile_q / 4 + 1 and k = tile_k / 4 + 1,
+ *     16 * (max(chunk_d * (q + k), 4 * block_dv) + tile_k * q)        chunks of Q and K or slices of V; softmax weights
+ *     + 16 * tile_q + 20 * tile_k + 32 * max(tile_q, tile_k)          where rows begin, masks, bias taps
+ * which is 4928, 8576, 11392, 21248 and 30464 bytes.
+ *
+ * Compiled without scratch memory by AMD's and Intel's compilers for head widths 1 to 128, except 256 on Intel's oldest (skl), which
+ * the first choice does not take there unless heads are wider than 128.
  */
 #ifndef CLATTN_SRC_TUNE_ROWS_H
 #define CLATTN_SRC_TUNE_ROWS_H
@@ -13,12 +15,63 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Passed to the kernel as WG, TQ, TK, DC, DVB; work_group = (tile_q / 4) * (tile_k / 4). */
+/* Passed to the kernel as WG, TQ, TK, DC, DVB. work_group = (tile_q / 4) * (tile_k / 4); block_dv <= 2 * tile_k. */
 typedef struct clattn__tile_row {
     int32_t work_group;
-    int32_t tile_q, tile_k; /* queries and keys of a tile */
-    int32_t chunk_d;        /* most of head_dim in local memory at a time */
-    int32_t block_dv;       /* most of head_dim_v per group */
+    int32_t tile_q, tile_k; /* queries and keys of a tile: 16, 32 or 64 */
+    int32_t chunk_d;        /* most of head_dim in local memory at a time; a multiple of 4 */
+    int32_t
+        block_dv; /* most of head_dim_v per group, wider ones recompute the logits; a multiple of 4 */
 } clattn__tile_row;
+
+static const clattn__tile_row clattn__tile_rows[] = {
+    {.work_group = 16, .tile_q = 16, .tile_k = 16, .chunk_d = 16, .block_dv = 32},
+    {.work_group = 32, .tile_q = 16, .tile_k = 32, .chunk_d = 16, .block_dv = 64},
+    {.work_group = 64, .tile_q = 32, .tile_k = 32, .chunk_d = 16, .block_dv = 64},
+    {.work_group = 128, .tile_q = 32, .tile_k = 64, .chunk_d = 16, .block_dv = 128},
+    {.work_group = 256, .tile_q = 64, .tile_k = 64, .chunk_d = 16, .block_dv = 128},
+};
+
+/* The bound above. */
+static inline uint64_t clattn__tile_row_local_bytes(const clattn__tile_row *row)
+{
+    const int32_t q = row->tile_q / 4 + 1;
+    const int32_t k = row->tile_k / 4 + 1;
+    const int32_t chunks = row->chunk_d * (q + k);
+    const int32_t slice = 4 * row->block_dv;
+    const int32_t tokens = row->tile_q > row->tile_k ? row->tile_q : row->tile_k;
+    const int32_t quads = (chunks > slice ? chunks : slice) + row->tile_k * q;
+
+    return (uint64_t)(16 * quads + 16 * row->tile_q + 20 * row->tile_k + 32 * tokens);
+}
+
+/* The next smaller row; NULL below the smallest, where the wide shape remains. */
+static inline const clattn__tile_row *clattn__tile_row_smaller(const clattn__tile_row *row)
+{
+    return row > clattn__tile_rows ? row - 1 : NULL;
+}
+
+/*
+ * Where to begin: the largest row of at most `wanted` items, or with 0 by head width: 64 items while the values of a head fit one
+ * block of 64, 128 up to 128, 256 above, where reading Q and K again for each tile outweighs the rest. Then down until the
+ * limits hold; NULL when none does.
+ */
+static inline const clattn__tile_row *clattn__tile_row_first(int64_t dim, int64_t dim_v,
+                                                             uint32_t wanted,
+                                                             uint32_t max_work_group,
+                                                             uint64_t max_local_bytes)
+{
+    const int64_t widest = dim > dim_v ? dim : dim_v;
+    const uint32_t by_width = widest <= 64 ? 64 : widest <= 128 ? 128 : 256;
+    const uint32_t most = wanted > 0 ? wanted : by_width;
+    const clattn__tile_row *row =
+        &clattn__tile_rows[sizeof clattn__tile_rows / sizeof *clattn__tile_rows - 1];
+
+    while (row != NULL &&
+           ((uint32_t)row->work_group > most || (uint32_t)row->work_group > max_work_group ||
+            clattn__tile_row_local_bytes(row) > max_local_bytes))
+        row = clattn__tile_row_smaller(row);
+    return row;
+}
 
 #endif

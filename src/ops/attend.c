@@ -160,13 +160,6 @@ out:
     return status;
 }
 
-static bool wants_tile(const clattn_context *ctx)
-{
-    if (ctx->params.shape != CLATTN_SHAPE_AUTO)
-        return ctx->params.shape == CLATTN_SHAPE_TILE;
-    return ctx->device.kind != CLATTN_DEVICE_CPU && ctx->device.max_work_group > 1;
-}
-
 clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
 {
     clattn_status status = CLATTN_OK;
@@ -187,9 +180,9 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
         at->blocks_per_launch = at->blocks;
     } else {
         const clattn__tile_row *row = NULL;
-        if (wants_tile(ctx))
-            row = clattn__tile_row_first(a->dim, a->dim_v, ctx->params.max_work_group,
-                                         ctx->params.max_local_bytes, ctx->device.local_bytes);
+        if (ctx->params.shape == CLATTN_SHAPE_TILE)
+            row = clattn__tile_row_first(a->dim, a->dim_v, ctx->params.work_group,
+                                         ctx->params.max_work_group, ctx->params.max_local_bytes);
         status = try_variant(plan, row);
         while (status != CLATTN_OK && row != NULL) {
             clattn__log(&ctx->log, CLATTN_LOG_WARN,

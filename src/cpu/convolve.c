@@ -1,0 +1,173 @@
+/*
+ * Cross-correlation, stride 1, zero padding at the window's edge. Channels are lanes: CHANNELS of them at a time, with their
+ * weights transposed to one row of channels per tap. Large kernels go band by band of kernel rows, so that the
+ * weights stay in a small array; the first band carries bias and shortcut, and the others add to what it wrote.
+ */
+#include "cpu/convolve.h"
+
+#include <stddef.h>
+
+#define CHANNELS 32
+#define TAPS_MAX 512 /* 64 KiB of weights */
+
+typedef struct band {
+    const convolution *c;
+    i32 channel, channels;   /* of the head */
+    i32 first_row, last_row; /* of the kernel: [first, last) */
+    bool first;
+    float weight[TAPS_MAX * CHANNELS];
+} band;
+
+/* Two neighbours on one axis of the smaller map, and the share of the second (half-pixel centres, clamped at the edges). */
+typedef struct taps {
+    i32 first, second;
+    float share;
+} taps;
+
+static inline taps resize_taps(i32 i, i32 in, i32 out)
+{
+    const float centre = ((float)i + 0.5f) * ((float)in / (float)out) - 0.5f;
+    const float at = centre > 0.0f ? centre : 0.0f;
+    taps t;
+    t.first = (i32)at < in - 1 ? (i32)at : in - 1;
+    t.second = t.first + 1 < in ? t.first + 1 : t.first;
+    t.share = at - (float)t.first;
+    return t;
+}
+
+/* sum += weight * v resized to (y, x). */
+FORCE_INLINE void add_resized(const band *b, i32 channels, i32 y, i32 x, const float *weight,
+                              float *sum)
+{
+    const convolution *c = b->c;
+    const tokens *v_at = &c->v_at;
+    const taps rows = resize_taps(y, c->v_h, c->out_at.window_h);
+    const taps columns = resize_taps(x, c->v_w, c->out_at.window_w);
+    const float *map = c->v + v_at->base + v_at->class_tokens * v_at->token + b->channel;
+    const float *above = map + rows.first * v_at->row;
+    const float *below = map + rows.second * v_at->row;
+    const i64 left = columns.first * v_at->token;
+    const i64 right = columns.second * v_at->token;
+    EACH(i, channels)
+    {
+        const float upper = mad(columns.share, above[right + i] - above[left + i], above[left + i]);
+        const float lower = mad(columns.share, below[right + i] - below[left + i], below[left + i]);
+        sum[i] = mad(weight[i], mad(rows.share, lower - upper, upper), sum[i]);
+    }
+}
+
+FORCE_INLINE void add_tap(const band *b, i32 channels, i32 y, i32 x, const float *weight,
+                          float *sum)
+{
+    if (b->c->resized) {
+        add_resized(b, channels, y, x, weight, sum);
+        return;
+    }
+    const float *v = b->c->v + map_offset(&b->c->v_at, y, x) + b->channel;
+    EACH(i, channels)
+    sum[i] = mad(weight[i], v[i], sum[i]);
+}
+
+FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, float *out)
+{
+    if (b->c->accumulate || !b->first)
+        EACH(i, channels)
+    out[i] += sum[i];
+    else EACH(i, channels) out[i] = sum[i];
+}
+
+/* One map token; `channels` is constant after inlining where the chunk is full. */
+FORCE_INLINE void map_token(const band *b, i32 channels, i32 y, i32 x, float *out)
+{
+    const convolution *c = b->c;
+    const i32 reach = c->size / 2;
+    const i32 height = c->out_at.window_h;
+    const i32 width = c->out_at.window_w;
+    const i32 first_j = x < reach ? reach - x : 0;
+    const i32 last_j = width - x <= reach ? reach + width - x : c->size;
+    float sum[CHANNELS];
+
+    EACH(i, channels)
+    sum[i] = 0.0f;
+    for (i32 i = b->first_row; i < b->last_row; i++) {
+        const i32 row = y + i - reach;
+        if (row < 0 || row >= height)
+            continue;
+        for (i32 j = first_j; j < last_j; j++)
+            add_tap(b, channels, row, x + j - reach,
+                    b->weight + ((i - b->first_row) * c->size + j) * CHANNELS, sum);
+    }
+    if (b->first && c->bias != NULL)
+        EACH(i, channels)
+    sum[i] += c->bias[b->channel + i];
+    if (b->first && c->shortcut != 0.0f) {
+        float shortcut[CHANNELS];
+        EACH(i, channels)
+        shortcut[i] = c->shortcut;
+        add_tap(b, channels, y, x, shortcut, sum);
+    }
+    write_out(b, channels, sum, out);
+}
+
+/* Class tokens are not convolved. */
+static void class_token(const band *b, i32 token, float *out)
+{
+    const convolution *c = b->c;
+    const float *v = c->v + c->v_at.base + token * c->v_at.token + b->channel;
+    float sum[CHANNELS];
+    if (!b->first)
+        return;
+    for (i32 i = 0; i < b->channels; i++)
+        sum[i] = c->shortcut != 0.0f ? c->shortcut * v[i] : 0.0f;
+    write_out(b, b->channels, sum, out);
+}
+
+static void load_weights(band *b)
+{
+    const convolution *c = b->c;
+    const i32 taps_count = (b->last_row - b->first_row) * c->size;
+    for (i32 i = 0; i < b->channels; i++) {
+        const float *weight =
+            c->weight + ((i64)(b->channel + i) * c->size + b->first_row) * c->size;
+        for (i32 t = 0; t < taps_count; t++)
+            b->weight[t * CHANNELS + i] = weight[t];
+    }
+}
+
+static void run_band(band *b, i32 first, i32 count)
+{
+    const convolution *c = b->c;
+    const tokens *out_at = &c->out_at;
+    if (c->size > 0)
+        load_weights(b);
+    for (i32 token = first; token < first + count; token++) {
+        i64 offset;
+        token_offsets(out_at, token, 1, &offset);
+        float *out = c->out + offset + b->channel;
+        const i32 map = token - out_at->class_tokens;
+        if (map < 0)
+            class_token(b, token, out);
+        else if (b->channels == CHANNELS)
+            map_token(b, CHANNELS, map / out_at->window_w, map % out_at->window_w, out);
+        else
+            map_token(b, b->channels, map / out_at->window_w, map % out_at->window_w, out);
+    }
+}
+
+void convolve(const convolution *c, i32 first, i32 count)
+{
+    const i32 band_rows =
+        c->size > 0 && TAPS_MAX / c->size < c->size ? TAPS_MAX / c->size : c->size;
+    band b;
+    b.c = c;
+    for (b.channel = 0; b.channel < c->dim; b.channel += CHANNELS) {
+        b.channels = c->dim - b.channel < CHANNELS ? c->dim - b.channel : CHANNELS;
+        b.first_row = 0;
+        do {
+            b.last_row = c->size - b.first_row < band_rows ? c->size : b.first_row + band_rows;
+            b.first = b.first_row == 0;
+            run_band(&b, first, count);
+            b.first_row = b.last_row;
+        } while (b.first_row < c->size);
+    }
+}

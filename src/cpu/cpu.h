@@ -1,0 +1,58 @@
+/*
+ * The CPU path: the kernels again in plain C, on the same argument structs (kernels/args.h). Each function does one
+ * item of a counted loop; items are independent and write disjoint memory, so any number of threads gives the same bits.
+ * The files below src/cpu are compiled once per instruction set; the best one the machine has is chosen at run time.
+ */
+#ifndef CLATTN_SRC_CPU_H
+#define CLATTN_SRC_CPU_H
+
+#include "base/context.h"
+#include "kernels/args.h"
+
+typedef struct clattn__attend_mem {
+    const float *q, *k, *v, *key_bias, *bias, *tap, *dwc_weight, *dwc_bias;
+    float *out; /* or the states, in stage 1 with leaves > 1 */
+} clattn__attend_mem;
+
+/* Queries per item of `broadcast`. */
+#define CLATTN__CPU_QUERY_BLOCK 128
+
+typedef struct clattn__cpu_ops {
+    const char *name; /* "baseline", "avx2", "avx512" */
+
+    /* item = ((p * heads + h) * count + leaf - first) * ceil(queries / tile) + agent tile;  p = picture * windows + window */
+    void (*aggregate)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
+    /* item = (p * heads + h) * ceil(queries / CLATTN__CPU_QUERY_BLOCK) + block */
+    void (*broadcast)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
+    /* item = z * queries + agent */
+    void (*merge)(const Merge *args, float *states, float *out, int64_t item);
+    /* item = (p * n + cell) * slots + slot; `sums` is the partial buffer, or unused where slots == 1 */
+    void (*pool_partial)(const Pool *args, const float *q, float *sums, float *out, int64_t item);
+    /* item = p * n + cell */
+    void (*pool_merge)(const Pool *args, float *sums, float *out, int64_t item);
+    /* item = p * rows + row of the output window; class tokens are row 0's work */
+    void (*dwc)(const Dwc *args, const float *v, const float *weight, const float *bias, float *out,
+                int64_t item);
+    /* item = a row of the picture */
+    void (*smooth_features)(const Features *args, const float *rgb, float *features, int64_t item);
+    /* item = a block of CLATTN__CPU_QUERY_BLOCK rows */
+    void (*smooth_norms)(const Norms *args, const float *rows, float *norms, int64_t item);
+} clattn__cpu_ops;
+
+/* The table of the widest instruction set that this machine has; never NULL. src/cpu/dispatch.c */
+const clattn__cpu_ops *clattn__cpu_ops_best(void);
+
+struct clattn__cpu_block;
+
+struct clattn__cpu_path {
+    const clattn__cpu_ops *ops;
+    clattn__pool *pool;               /* NULL: the caller's parallel_for */
+    clattn__mutex lock;               /* guards the list */
+    struct clattn__cpu_block *blocks; /* memory handed out; src/cpu/context.c */
+};
+
+/* Runs fn(arg, i) for i in [0, count) on the context's threads. */
+void clattn__cpu_for(clattn_context *ctx, int64_t count, void (*fn)(void *arg, int64_t i),
+                     void *arg);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * Agents from queries: the adaptive average of q over the cells of each window's map, as one partial sum per leaf that a cell
+ * touches, added along the tree over leaf numbers. Cell i of `cells` along an axis of `size` tokens is
+ * [floor(i size / cells), ceil((i + 1) size / cells)). Class tokens are not pooled, but count in the numbers that make the leaves.
+ */
+#include <string.h>
+
+#include "cpu/address.h"
+#include "cpu/lanes.h"
+#include "cpu/table.h"
+
+/* Rows [y0, y1) and columns [x0, x1) of the window's map, and the leaves of the first and the last token. */
+typedef struct cell {
+    i32 y0, y1, x0, x1;
+    i32 first_leaf, last_leaf;
+} cell;
+
+static cell cell_at(const Pool *args, i32 number)
+{
+    const Grid *grid = &args->grid;
+    const i64 i = number / args->agent_w;
+    const i64 j = number % args->agent_w;
+    cell c;
+    c.y0 = (i32)(i * grid->window_h / args->agent_h);
+    c.y1 = (i32)(((i + 1) * grid->window_h + args->agent_h - 1) / args->agent_h);
+    c.x0 = (i32)(j * grid->window_w / args->agent_w);
+    c.x1 = (i32)(((j + 1) * grid->window_w + args->agent_w - 1) / args->agent_w);
+    c.first_leaf = (grid->class_tokens + c.y0 * grid->window_w + c.x0) / args->leaf_tokens;
+    c.last_leaf = (grid->class_tokens + (c.y1 - 1) * grid->window_w + c.x1 - 1) / args->leaf_tokens;
+    return c;
+}
+
+/* sum[dim] = the sum of one head's q over the cell's tokens in one leaf, row by row. */
+static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_at, const float *q,
+                     float *sum)
+{
+    const Grid *grid = &args->grid;
+    /* Map tokens of the leaf: [begin, end). */
+    const i64 begin = (i64)leaf * args->leaf_tokens - grid->class_tokens;
+    const i64 end = begin + args->leaf_tokens;
+    memset(sum, 0, (size_t)args->dim * sizeof *sum);
+    for (i32 y = c->y0; y < c->y1; y++) {
+        const i64 row = (i64)y * grid->window_w;
+        const i64 x0 = begin - row > c->x0 ? begin - row : c->x0;
+        const i64 x1 = end - row < c->x1 ? end - row : c->x1;
+        for (i64 x = x0; x < x1; x++) {
+            const float *token = q + map_offset(q_at, y, (i32)x);
+            EACH(j, args->dim)
+            sum[j] += token[j];
+        }
+    }
+}
+
+static void write_mean(const Pool *args, const cell *c, const float *sum, float *out)
+{
+    const float count = (float)(c->y1 - c->y0) * (float)(c->x1 - c->x0);
+    EACH(j, args->dim)
+    out[j] = sum[j] / count;
+}
+
+static float *agent_row(const Pool *args, float *out, i64 p, i32 number, i32 head)
+{
+    const tokens out_at = tokens_linear(&args->out, p, args->windows, head);
+    return out + out_at.base + number * out_at.token;
+}
+
+void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out, int64_t item)
+{
+    const i64 cells = (i64)args->agent_h * args->agent_w;
+    const i64 p = item / args->slots / cells;
+    const i32 number = (i32)(item / args->slots % cells);
+    const cell c = cell_at(args, number);
+    const i32 leaf = c.first_leaf + (i32)(item % args->slots);
+    if (leaf > c.last_leaf)
+        return;
+
+    for (i32 head = 0; head < args->heads; head++) {
+        const tokens q_at = tokens_of(&args->q, &args->grid, p, args->windows, head);
+        if (args->slots == 1) {
+            float *mean = agent_row(args, out, p, number, head);
+            leaf_sum(args, &c, leaf, &q_at, q, mean);
+            write_mean(args, &c, mean, mean);
+        } else {
+            leaf_sum(args, &c, leaf, &q_at, q, sums + (item * args->heads + head) * args->dim);
+        }
+    }
+}
+
+void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
+{
+    const i64 cells = (i64)args->agent_h * args->agent_w;
+    const i64 channels = (i64)args->heads * args->dim;
+    const i32 number = (i32)(item % cells);
+    const cell c = cell_at(args, number);
+    const i64 first = c.first_leaf;
+    const i64 last = c.last_leaf;
+    float *partial = sums + item * args->slots * channels;
+
+    /* The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf that the cell has. */
+    for (i64 step = 1; first / step != last / step; step *= 2)
+        for (i64 left = first / (2 * step) * (2 * step); left + step <= last; left += 2 * step) {
+            const i64 right = left + step;
+            if (right <= first)
+                continue;
+            float *to = partial + ((left > first ? left : first) - first) * channels;
+            const float *from = partial + (right - first) * channels;
+            EACH(j, channels)
+            to[j] += from[j];
+        }
+    for (i32 head = 0; head < args->heads; head++)
+        write_mean(args, &c, partial + (i64)head * args->dim,
+                   agent_row(args, out, item / cells, number, head));
+}

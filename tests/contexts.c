@@ -1,0 +1,121 @@
+#include "contexts.h"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *setting(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
+bool contexts_reduced(void)
+{
+    return setting("CLATTN_TEST_REDUCED") != NULL;
+}
+
+int contexts_none(void)
+{
+    fprintf(stderr, "no device to test on\n");
+    return setting("CLATTN_TEST_REQUIRE") != NULL ? 1 : 77;
+}
+
+/* Whether `text` contains `part`, in any case. */
+static bool contains(const char *text, const char *part)
+{
+    const size_t length = strlen(part);
+
+    for (; strlen(text) >= length; text++) {
+        size_t i = 0;
+        while (i < length && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == length)
+            return true;
+    }
+    return false;
+}
+
+static void add(contexts_list *list, const clattn_device *device, clattn_kernel_shape shape,
+                uint32_t work_group)
+{
+    const char *wanted = setting("CLATTN_TEST_SHAPE");
+    const char *only = setting("CLATTN_TEST_WG");
+    const bool tile = shape == CLATTN_SHAPE_TILE;
+
+    if (list->count == CONTEXTS_MAX || (wanted != NULL && strcmp(wanted, tile ? "tile" : "wide")))
+        return;
+    if (tile && only != NULL && strtoul(only, NULL, 10) != work_group)
+        return;
+    contexts_entry *entry = &list->entries[list->count++];
+    *entry = (contexts_entry){.device = device->id, .shape = shape, .work_group = work_group};
+    if (tile)
+        snprintf(entry->name, sizeof entry->name, "%.128s, tile at work-group %u", device->name,
+                 (unsigned)work_group);
+    else
+        snprintf(entry->name, sizeof entry->name, "%.128s, wide", device->name);
+}
+
+static void add_device(contexts_list *list, const clattn_device *device, bool ladder)
+{
+    static const uint32_t sizes[] = {64, 16, 32, 128, 256};
+
+    add(list, device, CLATTN_SHAPE_WIDE, 0);
+    if (setting("CLATTN_TEST_WG") != NULL)
+        ladder = true;
+    for (size_t i = 0; i < (ladder ? sizeof sizes / sizeof *sizes : 1); i++)
+        if (sizes[i] <= device->max_work_group)
+            add(list, device, CLATTN_SHAPE_TILE, sizes[i]);
+}
+
+void contexts_find(bool ladder, contexts_list *list)
+{
+    const char *wanted = setting("CLATTN_TEST_DEVICE");
+    clattn_device *devices = NULL;
+    size_t count = 0;
+
+    *list = (contexts_list){.count = 0};
+    if (wanted == NULL || strcmp(wanted, "cpu") == 0) {
+        list->count = 1;
+        snprintf(list->entries[0].name, sizeof list->entries[0].name, "CPU path");
+        if (wanted != NULL)
+            return;
+    }
+    if (clattn_device_list(NULL, &devices, &count) != CLATTN_OK)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (devices[i].usable && (wanted == NULL || contains(devices[i].name, wanted) ||
+                                  contains(devices[i].platform, wanted)))
+            add_device(list, &devices[i], ladder);
+    clattn_device_list_free(&devices);
+}
+
+static void print_log(void *user, clattn_log_level level, const char *text)
+{
+    (void)user;
+    (void)level;
+    print_message("    %s\n", text);
+}
+
+clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params)
+{
+    clattn_context_params p = params != NULL ? *params : (clattn_context_params){.threads = 0};
+    clattn_context *ctx = NULL;
+
+    if (p.log.fn == NULL)
+        p.log = (clattn_log){print_log, NULL, CLATTN_LOG_WARN};
+    p.shape = entry->shape;
+    if (entry->shape == CLATTN_SHAPE_TILE)
+        p.work_group = entry->work_group;
+    const clattn_status status = entry->device != NULL
+                                     ? clattn_context_create(entry->device, &p, &ctx)
+                                     : clattn_context_create_cpu(&p, &ctx);
+    if (status != CLATTN_OK)
+        fail_msg("no context on %s: %s", entry->name, clattn_status_name(status));
+    return ctx;
+}

@@ -1,0 +1,43 @@
+/*
+ * Every context the operators are tested on: each usable OpenCL device with the wide kernel shape and with the tile shape at
+ * each work-group size of the ladder, and the CPU path. Narrowed by the environment:
+ *
+ *     CLATTN_TEST_DEVICE   "cpu": the CPU path alone; else devices whose name or platform contains the text, without the CPU path
+ *     CLATTN_TEST_SHAPE    "wide" or "tile"
+ *     CLATTN_TEST_WG       one work-group size of the tile shape
+ *     CLATTN_TEST_REQUIRE  "1": no device at all is a failure (else exit code 77, a skip)
+ *     CLATTN_TEST_REDUCED  "1": smaller tensors and fewer of them, for interpreters of kernels
+ */
+#ifndef CLATTN_TESTS_CONTEXTS_H
+#define CLATTN_TESTS_CONTEXTS_H
+
+#include <stdbool.h>
+
+#include "clattn/clattn.h"
+
+#define CONTEXTS_MAX 64
+
+typedef struct contexts_entry {
+    char name[192];
+    cl_device_id device; /* NULL: the CPU path */
+    clattn_kernel_shape shape;
+    uint32_t work_group; /* tile shape: the limit given to the context */
+} contexts_entry;
+
+typedef struct contexts_list {
+    contexts_entry entries[CONTEXTS_MAX];
+    int count;
+} contexts_list;
+
+/* `ladder`: all work-group sizes of the tile shape, else 64 alone. */
+void contexts_find(bool ladder, contexts_list *list);
+
+/* A context for an entry; fails the running test where there is none. Errors are printed, unless `log` is given. */
+clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params);
+
+/* What main returns when the list is empty: 77, or 1 where a device is required. */
+int contexts_none(void);
+
+bool contexts_reduced(void);
+
+#endif

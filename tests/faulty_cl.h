@@ -1,0 +1,26 @@
+/*
+ * A table of OpenCL functions (cl/api.h) that pass every call on, count objects, and let one chosen
+ * call fail. For one thread.
+ */
+#ifndef CLATTN_TESTS_FAULTY_CL_H
+#define CLATTN_TESTS_FAULTY_CL_H
+
+#include "cl/api.h"
+
+typedef struct faulty_cl_state {
+    clattn__cl_api loaded;
+    const clattn__cl_api *real; /* to be set before the first call */
+
+    int failing;      /* number of the call that fails, from 1; 0: none */
+    const char *only; /* count this function's calls alone; NULL: all */
+    cl_int code;      /* what the call fails with */
+
+    int calls;          /* so far */
+    const char *failed; /* the function that failed; NULL: none yet */
+    int live;           /* objects made or retained, less the released ones */
+} faulty_cl_state;
+
+extern faulty_cl_state faulty_cl;
+extern const clattn__cl_api faulty_cl_table;
+
+#endif

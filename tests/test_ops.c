@@ -1,0 +1,175 @@
+/*
+ * Every operator on every context (contexts.h) against the oracle, on the fixed shapes of the case files: 1, odd, prime, just
+ * beside the sizes of tiles and leaves, every form. Answers are computed once for all contexts; tensor layouts take turns.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "case_agent_run.h"
+#include "case_run.h"
+#include "contexts.h"
+
+#define SEED UINT64_C(0x5eed)
+
+/* Each operator's shapes, with one case's data each. */
+static struct answers {
+    size_t agents, attentions, dwcs, smooths;
+    const case_agent *agent;
+    const case_attention *attention;
+    const case_dwc *dwc;
+    const case_smooth *smooth;
+    case_agent_data *agent_data;
+    case_attention_data *attention_data;
+    case_dwc_data *dwc_data;
+    case_smooth_data *smooth_data;
+} all;
+
+static void *zeroed(size_t count, size_t size)
+{
+    void *array = calloc(count, size);
+    if (array == NULL)
+        abort();
+    return array;
+}
+
+static void make_answers(void)
+{
+    const bool small = contexts_reduced();
+
+    all.agent = case_agent_list(small, &all.agents);
+    all.attention = case_attention_list(small, &all.attentions);
+    all.dwc = case_dwc_list(small, &all.dwcs);
+    all.smooth = case_smooth_list(small, &all.smooths);
+    all.agent_data = zeroed(all.agents, sizeof *all.agent_data);
+    all.attention_data = zeroed(all.attentions, sizeof *all.attention_data);
+    all.dwc_data = zeroed(all.dwcs, sizeof *all.dwc_data);
+    all.smooth_data = zeroed(all.smooths, sizeof *all.smooth_data);
+    for (size_t i = 0; i < all.agents; i++) {
+        case_agent_fill(&all.agent[i], SEED + i, &all.agent_data[i]);
+        case_agent_answer(&all.agent[i], &all.agent_data[i]);
+    }
+    for (size_t i = 0; i < all.attentions; i++)
+        case_attention_make(&all.attention[i], SEED + i, 1, &all.attention_data[i]);
+    for (size_t i = 0; i < all.dwcs; i++)
+        case_dwc_make(&all.dwc[i], SEED + i, 1, &all.dwc_data[i]);
+    for (size_t i = 0; i < all.smooths; i++)
+        case_smooth_make(&all.smooth[i], SEED + i, 1, &all.smooth_data[i]);
+}
+
+static void free_answers(void)
+{
+    for (size_t i = 0; i < all.agents; i++)
+        case_agent_free(&all.agent_data[i]);
+    for (size_t i = 0; i < all.attentions; i++)
+        case_attention_free(&all.attention_data[i]);
+    for (size_t i = 0; i < all.dwcs; i++)
+        case_dwc_free(&all.dwc_data[i]);
+    for (size_t i = 0; i < all.smooths; i++)
+        case_smooth_free(&all.smooth_data[i]);
+    free(all.agent_data);
+    free(all.attention_data);
+    free(all.dwc_data);
+    free(all.smooth_data);
+}
+
+/* The group's state. */
+typedef struct setup {
+    const contexts_entry *entry;
+    int number; /* of the entry: layouts start elsewhere on each */
+    clattn_context *ctx;
+} setup;
+
+static setup current;
+
+static guard_layout layout_of(const setup *s, size_t i)
+{
+    return (guard_layout)(((size_t)s->number + i) % GUARD_LAYOUTS);
+}
+
+static void test_agent_attention(void **state)
+{
+    const setup *s = *state;
+
+    for (size_t i = 0; i < all.agents; i++)
+        agent_run_check(s->ctx, layout_of(s, i), &all.agent[i], &all.agent_data[i]);
+}
+
+static void test_attention(void **state)
+{
+    const setup *s = *state;
+
+    for (size_t i = 0; i < all.attentions; i++)
+        case_attention_check(s->ctx, layout_of(s, i), &all.attention[i], &all.attention_data[i]);
+}
+
+static void test_dwc(void **state)
+{
+    const setup *s = *state;
+
+    for (size_t i = 0; i < all.dwcs; i++)
+        case_dwc_check(s->ctx, layout_of(s, i), &all.dwc[i], &all.dwc_data[i]);
+}
+
+static void test_smooth(void **state)
+{
+    const setup *s = *state;
+
+    for (size_t i = 0; i < all.smooths; i++)
+        case_smooth_check(s->ctx, layout_of(s, i), &all.smooth[i], &all.smooth_data[i]);
+}
+
+/* The context runs the kernel shape and the work-group size that it was asked for. */
+static void test_variant(void **state)
+{
+    const setup *s = *state;
+    clattn_plan *plan = NULL;
+    clattn_plan_info info;
+
+    assert_int_equal(clattn_agent_aggregate_plan(s->ctx, &all.agent[1].desc, &plan), CLATTN_OK);
+    clattn_plan_get_info(plan, &info);
+    if (s->entry->shape == CLATTN_SHAPE_TILE)
+        assert_int_equal(info.work_group, s->entry->work_group);
+    else
+        assert_int_equal(info.work_group, 1);
+    clattn_plan_destroy(&plan);
+}
+
+static int open_context(void **state)
+{
+    current.ctx = contexts_open(current.entry, NULL);
+    *state = &current;
+    return 0;
+}
+
+static int close_context(void **state)
+{
+    (void)state;
+    clattn_context_destroy(&current.ctx);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_variant),   cmocka_unit_test(test_agent_attention),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_dwc),
+        cmocka_unit_test(test_smooth),
+    };
+    contexts_list list;
+    int failed = 0;
+
+    contexts_find(true, &list);
+    if (list.count == 0)
+        return contexts_none();
+    make_answers();
+    for (int i = 0; i < list.count; i++) {
+        current = (setup){.entry = &list.entries[i], .number = i};
+        print_message("on %s\n", list.entries[i].name);
+        failed += cmocka_run_group_tests(tests, open_context, close_context);
+    }
+    free_answers();
+    return failed != 0;
+}

@@ -1,0 +1,109 @@
+/*
+ * What every sub-command of the clattn program shares: option parsing, the choice of a device, one-line errors, a progress
+ * bar, and numbers that read and print alike under every locale.
+ *
+ * Exit codes: 0 done, 1 it failed, 2 it was called wrongly (`check` has its own meaning of 2: a file is unreadable).
+ */
+#ifndef CLATTN_TOOLS_COMMAND_H
+#define CLATTN_TOOLS_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clattn/clattn.h"
+
+/* The sub-commands: argv[0] is the sub-command's name; returns the exit code. */
+int clattn_command_devices(int argc, char **argv);
+int clattn_command_check(int argc, char **argv);
+int clattn_command_smooth(int argc, char **argv);
+
+/* Options. ----------------------------------------------------------------------------------------------------------- */
+
+typedef enum command_kind {
+    COMMAND_FLAG,   /* int: set to 1; takes no argument */
+    COMMAND_TEXT,   /* const char *: points into argv */
+    COMMAND_COUNT,  /* int64_t: a whole number in [least, most] */
+    COMMAND_NUMBER, /* double: a finite number in [least, most] */
+    COMMAND_PAIR    /* int64_t[2]: "AxB", two whole numbers in [least, most] */
+} command_kind;
+
+typedef struct command_option {
+    const char *name;     /* "--rounds" */
+    const char *argument; /* its name in the help ("R"); NULL for a flag */
+    command_kind kind;
+    void *value; /* of the type that `kind` says; untouched when the option is not given */
+    double least, most;
+    const char *help; /* one line */
+} command_option;
+
+typedef struct command {
+    const char *name;     /* "smooth" */
+    const char *operands; /* "IN OUT" */
+    const char *about;    /* what --help says; lines end in \n */
+    const command_option *options;
+    size_t option_count;
+    int least_operands, most_operands;
+} command;
+
+#define COMMAND_CONTINUE (-1)
+
+/*
+ * Fills the options' values and moves the operands to argv[1 .. *operands]. Options may stand anywhere, as `--name value` or
+ * `--name=value`; `--` ends them. Returns COMMAND_CONTINUE, or the exit code: 0 after --help, 2 after an error, both printed.
+ */
+int command_parse(const command *cmd, int argc, char **argv, int *operands);
+
+/* Prints "clattn NAME: sentence" on stderr as one line, whatever the sentence holds. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void command_error(const command *cmd, const char *format, ...);
+
+/* The device. -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Which device to use and how. `log` must be used for every call that the command makes, so that command_fail() can print
+ * the library's own sentence; warnings are printed at once.
+ */
+typedef struct command_device {
+    const char
+        *text; /* --device: NULL, "cpu", an index, or part of a device's or platform's name */
+    clattn_context_params params;
+    char sentence[1024]; /* the last error that the library logged */
+} command_device;
+
+/* The --device option for a command's table. */
+#define COMMAND_DEVICE_OPTION(device)                                                              \
+    {                                                                                              \
+        "--device", "D", COMMAND_TEXT, &(device).text, 0, 0,                                       \
+            "cpu (the CPU path), an index of `clattn devices`, or part of a name"                  \
+    }
+
+/* Points params.log at this struct, which must stay where it is until the context is gone. */
+void command_device_init(command_device *device);
+
+/*
+ * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also the choice for NULL text where no
+ * device is usable. False when the text fits nothing that can be used; `why` then holds a sentence, else the reason for the choice.
+ */
+bool command_device_find(const char *text, const clattn_device *devices, size_t count, int *index,
+                         char *why, size_t why_size);
+
+/* Opens a context on the chosen device; prints the error on failure. */
+clattn_status command_device_open(const command *cmd, command_device *device, clattn_context **ctx);
+
+/* Prints why a library call failed: its own sentence, or the meaning of the status. Returns 1, an exit code. */
+int command_fail(const command *cmd, const command_device *device, clattn_status status);
+
+/* Numbers and output. ------------------------------------------------------------------------------------------------ */
+
+/* Reads a decimal number that makes up the whole text, with a point in every locale. False when it is none or not finite. */
+bool command_number_read(const char *text, double *value);
+/* Prints with `digits` significant digits and a point in every locale; returns `buffer`. */
+const char *command_number_print(char *buffer, size_t size, double value, int digits);
+
+/* A bar on stderr, when that is a terminal: `done` of 1. At 1 the bar is wiped. */
+void command_progress(double done);
+
+#endif

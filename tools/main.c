@@ -1,0 +1,56 @@
+/* The clattn program: finds the sub-command and runs it. */
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct SubCommand {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} SubCommand;
+
+static const SubCommand sub_commands[] = {
+    {"devices", clattn_command_devices, "list the devices and which one would be used"},
+    {"check", clattn_command_check, "run recorded cases on a device and compare"},
+#ifdef CLATTN_HAVE_VIPS
+    {"smooth", clattn_command_smooth, "smooth a picture, keeping its edges"},
+#endif
+};
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream, "usage: clattn COMMAND [options] ...\n"
+                    "       clattn COMMAND --help\n"
+                    "       clattn --version\n\n"
+                    "Agent attention on any OpenCL device.\n\ncommands:\n");
+    for (size_t i = 0; i < sizeof sub_commands / sizeof *sub_commands; i++)
+        fprintf(stream, "  %-8s  %s\n", sub_commands[i].name, sub_commands[i].summary);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "clattn: a command is missing; see clattn --help\n");
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("clattn %s\n", clattn_version());
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof sub_commands / sizeof *sub_commands; i++)
+        if (strcmp(argv[1], sub_commands[i].name) == 0)
+            return sub_commands[i].run(argc - 1, argv + 1);
+#ifndef CLATTN_HAVE_VIPS
+    if (strcmp(argv[1], "smooth") == 0) {
+        fprintf(stderr, "clattn: this build cannot read pictures: it was made without libvips\n");
+        return 2;
+    }
+#endif
+    fprintf(stderr, "clattn: unknown command '%s'; see clattn --help\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,136 @@
+/* Write beside, then rename; see replace.h. */
+#define _XOPEN_SOURCE 700
+
+#include "replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The names are longer than any the system accepts; a signal handler may only touch what is static. */
+static char final_path[PATH_MAX + 1];
+static char unfinished_path[PATH_MAX + 32];
+static volatile sig_atomic_t unfinished;
+static int descriptor = -1;
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+#define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
+
+/* SA_RESETHAND has restored the default action, so raising the signal again ends the program as it asked for. */
+static void on_ending_signal(int signal_number)
+{
+    if (unfinished)
+        unlink(unfinished_path);
+    raise(signal_number);
+}
+
+static void catch_ending_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_ending_signal};
+    action.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < ENDING_SIGNALS; ++i) {
+        struct sigaction before;
+        /* A signal that the caller ignores (nohup) stays ignored. */
+        if (sigaction(ending_signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ending_signals[i], &action, NULL);
+    }
+    /* A write beyond a file size limit shall fail with EFBIG, like one to a full disk, not end the program. */
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* Fills final_path, and `mode` with the permissions the file shall have. */
+static bool resolve(const char *path, mode_t *mode)
+{
+    struct stat existing;
+    if (stat(path, &existing) == 0) {
+        if (!S_ISREG(existing.st_mode)) {
+            errno = S_ISDIR(existing.st_mode) ? EISDIR : EINVAL;
+            return false;
+        }
+        *mode = existing.st_mode & 0777;
+        return access(path, W_OK) == 0 && realpath(path, final_path) != NULL;
+    }
+    if (errno != ENOENT)
+        return false;
+    size_t length = strlen(path);
+    if (length == 0 || length > PATH_MAX) {
+        errno = length == 0 ? ENOENT : ENAMETOOLONG;
+        return false;
+    }
+    const mode_t mask = umask(0);
+    umask(mask);
+    *mode = 0666 & ~mask;
+    memcpy(final_path, path, length + 1);
+    return true;
+}
+
+/* The name is unique by the process number; a left-over of a killed process with the same number is in nobody's use. */
+static bool create(mode_t mode)
+{
+    const char *slash = strrchr(final_path, '/');
+    const int folder = slash ? (int)(slash - final_path) + 1 : 0;
+    snprintf(unfinished_path, sizeof unfinished_path, "%.*s.clattn-%ld.part", folder, final_path,
+             (long)getpid());
+    sigset_t ending, before;
+    sigemptyset(&ending);
+    for (size_t i = 0; i < ENDING_SIGNALS; ++i)
+        sigaddset(&ending, ending_signals[i]);
+    /* Between creating the file and noting that it exists no signal may come. */
+    sigprocmask(SIG_BLOCK, &ending, &before);
+    unlink(unfinished_path);
+    descriptor = open(unfinished_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    unfinished = descriptor >= 0;
+    const int error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return descriptor >= 0 && fchmod(descriptor, mode) == 0;
+}
+
+int replace_begin(const char *path)
+{
+    mode_t mode;
+    if (!resolve(path, &mode))
+        return -1;
+    catch_ending_signals();
+    if (!create(mode)) {
+        replace_discard();
+        return -1;
+    }
+    return descriptor;
+}
+
+bool replace_commit(void)
+{
+    /* Some file systems cannot sync (EINVAL); everything else is a write that failed. */
+    if (fsync(descriptor) != 0 && errno != EINVAL) {
+        replace_discard();
+        return false;
+    }
+    const int closed = close(descriptor);
+    descriptor = -1;
+    if (closed != 0 || rename(unfinished_path, final_path) != 0) {
+        replace_discard();
+        return false;
+    }
+    unfinished = 0;
+    return true;
+}
+
+void replace_discard(void)
+{
+    const int error = errno;
+    if (descriptor >= 0)
+        close(descriptor);
+    descriptor = -1;
+    if (unfinished)
+        unlink(unfinished_path);
+    unfinished = 0;
+    errno = error;
+}
