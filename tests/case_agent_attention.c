@@ -97,7 +97,7 @@ static void narrow(int64_t count, const double *values, float *array)
         array[i] = (float)values[i];
 }
 
-static void fill_bias(const case_agent *c, fill_random *random, clattn_agent_bias_desc *bias)
+void case_agent_fill_bias(const case_agent *c, fill_random *random, clattn_agent_bias_desc *bias)
 {
     const int64_t trained = c->trained_agents_h * c->trained_agents_w * c->desc.heads;
     clattn_agent_bias_stage *stages[2] = {&bias->aggregate, &bias->broadcast};
@@ -194,7 +194,7 @@ void case_agent_fill(const case_agent *c, uint64_t seed, case_agent_data *data)
                                 z.heads * z.dim_v * or_default(d->dwc_size * d->dwc_size, 1));
     data->dwc_bias = fill_new(&random, FILL_UNIFORM, z.heads * z.dim_v);
     if (d->has_bias)
-        fill_bias(c, &random, &data->bias);
+        case_agent_fill_bias(c, &random, &data->bias);
 
     data->answer[STEP_POOL] = ref_array(z.agent);
     data->answer[STEP_AGGREGATE] = ref_array(z.va);

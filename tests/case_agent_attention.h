@@ -58,6 +58,8 @@ case_agent_sizes case_agent_size(const clattn_agent_attention_desc *desc);
  * stage 1 makes of them, so each step can be run alone on the same data.
  */
 void case_agent_fill(const case_agent *c, uint64_t seed, case_agent_data *data);
+/* The part of it that fills the bias weights alone. */
+void case_agent_fill_bias(const case_agent *c, fill_random *random, clattn_agent_bias_desc *bias);
 /* Computes all four answers, each step from the float inputs that the device gets. Needs case_agent_fill() before. */
 void case_agent_answer(const case_agent *c, case_agent_data *data);
 void case_agent_free(case_agent_data *data);

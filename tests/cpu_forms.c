@@ -44,19 +44,76 @@ int64_t address(const View *v, const Grid *g, int p, int windows, int head, int 
 
 const form forms[] = {
     {.batch = 1, .heads = 1, .dim = 1, .dim_v = 1, .height = 1, .width = 1, .agents = 1},
-    {.batch = 2, .heads = 2, .dim = 5, .dim_v = 3, .height = 7, .width = 11, .agents = 17,
-     .leaf = 16, .key_bias = 1, .shortcut = 0.5f},
-    {.batch = 2, .heads = 3, .dim = 32, .dim_v = 32, .height = 13, .width = 17, .agents = 9,
-     .class_tokens = 1, .leaf = 64, .bias_mode = 2, .dwc = 3, .dwc_bias = 1, .shortcut = 0.25f},
-    {.batch = 1, .heads = 2, .dim = 24, .dim_v = 40, .height = 5, .width = 61, .agents = 70,
-     .class_tokens = 2, .leaf = 32, .bias_mode = 1, .key_bias = 1, .dwc = 5},
-    {.batch = 2, .heads = 2, .dim = 16, .dim_v = 16, .height = 12, .width = 8, .window_h = 4,
-     .window_w = 4, .shift_y = 3, .shift_x = 2, .agents = 4, .bias_mode = 2, .dwc = 3,
+    {.batch = 2,
+     .heads = 2,
+     .dim = 5,
+     .dim_v = 3,
+     .height = 7,
+     .width = 11,
+     .agents = 17,
+     .leaf = 16,
+     .key_bias = 1,
+     .shortcut = 0.5f},
+    {.batch = 2,
+     .heads = 3,
+     .dim = 32,
+     .dim_v = 32,
+     .height = 13,
+     .width = 17,
+     .agents = 9,
+     .class_tokens = 1,
+     .leaf = 64,
+     .bias_mode = 2,
+     .dwc = 3,
+     .dwc_bias = 1,
+     .shortcut = 0.25f},
+    {.batch = 1,
+     .heads = 2,
+     .dim = 24,
+     .dim_v = 40,
+     .height = 5,
+     .width = 61,
+     .agents = 70,
+     .class_tokens = 2,
+     .leaf = 32,
+     .bias_mode = 1,
+     .key_bias = 1,
+     .dwc = 5},
+    {.batch = 2,
+     .heads = 2,
+     .dim = 16,
+     .dim_v = 16,
+     .height = 12,
+     .width = 8,
+     .window_h = 4,
+     .window_w = 4,
+     .shift_y = 3,
+     .shift_x = 2,
+     .agents = 4,
+     .bias_mode = 2,
+     .dwc = 3,
      .dwc_bias = 1},
-    {.batch = 1, .heads = 1, .dim = 64, .dim_v = 64, .height = 19, .width = 23, .agents = 49,
-     .leaf = 256, .dwc = 1, .dwc_bias = 1},
-    {.batch = 1, .heads = 2, .dim = 7, .dim_v = 9, .height = 40, .width = 1, .agents = 33,
-     .class_tokens = 3, .leaf = 16, .bias_mode = 2, .dwc = 5},
+    {.batch = 1,
+     .heads = 1,
+     .dim = 64,
+     .dim_v = 64,
+     .height = 19,
+     .width = 23,
+     .agents = 49,
+     .leaf = 256,
+     .dwc = 1,
+     .dwc_bias = 1},
+    {.batch = 1,
+     .heads = 2,
+     .dim = 7,
+     .dim_v = 9,
+     .height = 40,
+     .width = 1,
+     .agents = 33,
+     .class_tokens = 3,
+     .leaf = 16,
+     .bias_mode = 2,
+     .dwc = 5},
     {.batch = 1, .heads = 1, .dim = 1024, .dim_v = 1024, .height = 3, .width = 6, .agents = 21},
 };
 const size_t forms_count = sizeof forms / sizeof *forms;
@@ -78,7 +135,10 @@ static Bias make_bias(const form *f, int grid_h, int grid_w, float **buffer)
 {
     const int rows = f->heads * f->agents;
     const int tokens = f->class_tokens + grid_h * grid_w;
-    Bias b = {.mode = f->bias_mode, .grid_h = grid_h, .grid_w = grid_w, .agents = f->agents,
+    Bias b = {.mode = f->bias_mode,
+              .grid_h = grid_h,
+              .grid_w = grid_w,
+              .agents = f->agents,
               .class_tokens = f->class_tokens};
     b.pitch = f->bias_mode == 1 ? (tokens + 15) / 16 * 16 + 16 : grid_w + 32;
     b.map = (int64_t)rows * b.pitch;
@@ -143,15 +203,22 @@ void make_problem(problem *pr, const form *f)
     const int64_t row = f->width * token + (windowed ? 0 : 3);
     const int64_t batch = f->class_tokens * token + f->height * row;
     const View map = {.offset = 5, .batch = batch, .head = width, .row = row, .token = token};
-    const View list = {.offset = 1, .batch = (int64_t)f->heads * f->agents * width * pr->windows,
+    const View list = {.offset = 1,
+                       .batch = (int64_t)f->heads * f->agents * width * pr->windows,
                        .window = (int64_t)f->heads * f->agents * width,
-                       .head = (int64_t)f->agents * width, .token = width};
+                       .head = (int64_t)f->agents * width,
+                       .token = width};
     const View key_bias = {.batch = batch, .head = 1, .row = row, .token = token};
     const View agent_bias = {.batch = f->heads * f->agents, .head = f->agents, .token = 1};
-    const Grid grid = {.height = f->height, .width = f->width, .window_h = window_h,
-                       .window_w = window_w, .windows_x = f->width / window_w,
-                       .shift_y = f->shift_y, .shift_x = f->shift_x,
-                       .class_tokens = f->class_tokens, .tokens = pr->tokens};
+    const Grid grid = {.height = f->height,
+                       .width = f->width,
+                       .window_h = window_h,
+                       .window_w = window_w,
+                       .windows_x = f->width / window_w,
+                       .shift_y = f->shift_y,
+                       .shift_x = f->shift_x,
+                       .class_tokens = f->class_tokens,
+                       .tokens = pr->tokens};
     const Grid agents = {.linear = 1, .tokens = f->agents};
 
     pr->out_count = (size_t)(f->batch * batch) + 64;
@@ -168,9 +235,17 @@ void make_problem(problem *pr, const form *f)
     const Bias bias = make_bias(f, window_h, window_w, &pr->bias);
 
     const int leaf = f->leaf > 0 ? f->leaf : pr->tokens;
-    const Attend common = {.k = map, .v = map, .out = map, .bias = bias, .heads = f->heads,
-                           .windows = pr->windows, .scale = 0.4f, .out_scale = 0.75f,
-                           .has_key_bias = f->key_bias, .dim = f->dim, .dim_v = f->dim_v};
+    const Attend common = {.k = map,
+                           .v = map,
+                           .out = map,
+                           .bias = bias,
+                           .heads = f->heads,
+                           .windows = pr->windows,
+                           .scale = 0.4f,
+                           .out_scale = 0.75f,
+                           .has_key_bias = f->key_bias,
+                           .dim = f->dim,
+                           .dim_v = f->dim_v};
     pr->aggregate = common;
     pr->aggregate.q = pr->aggregate.out = list;
     pr->aggregate.key_bias = key_bias;
@@ -181,8 +256,11 @@ void make_problem(problem *pr, const form *f)
     pr->aggregate.leaf_tokens = leaf;
     pr->aggregate.leaves = pr->aggregate.count = (pr->tokens + leaf - 1) / leaf;
     pr->aggregate.tile = f->agents < 29 ? f->agents : 29;
-    pr->aggregate_mem = (clattn__attend_mem){.q = pr->agents, .k = pr->map, .out = pr->values,
-                                             .v = pr->map + pr->out_count, .bias = pr->bias,
+    pr->aggregate_mem = (clattn__attend_mem){.q = pr->agents,
+                                             .k = pr->map,
+                                             .out = pr->values,
+                                             .v = pr->map + pr->out_count,
+                                             .bias = pr->bias,
                                              .key_bias = pr->key_bias};
     pr->broadcast = common;
     pr->broadcast.q = pr->broadcast.tap = map;
@@ -196,23 +274,27 @@ void make_problem(problem *pr, const form *f)
     pr->broadcast.dwc_size = f->dwc;
     pr->broadcast.has_dwc_bias = f->dwc_bias;
     pr->broadcast.shortcut = f->shortcut;
-    pr->broadcast_mem = (clattn__attend_mem){
-        .q = pr->map + 2 * pr->out_count, .k = pr->agents, .v = pr->values,
-        .key_bias = pr->agent_bias, .bias = pr->bias, .tap = pr->map + pr->out_count,
-        .dwc_weight = pr->weight, .dwc_bias = pr->weight + f->heads * f->dim_v * 25,
-        .out = pr->out};
+    pr->broadcast_mem = (clattn__attend_mem){.q = pr->map + 2 * pr->out_count,
+                                             .k = pr->agents,
+                                             .v = pr->values,
+                                             .key_bias = pr->agent_bias,
+                                             .bias = pr->bias,
+                                             .tap = pr->map + pr->out_count,
+                                             .dwc_weight = pr->weight,
+                                             .dwc_bias = pr->weight + f->heads * f->dim_v * 25,
+                                             .out = pr->out};
 }
 
 void free_problem(problem *pr)
 {
-    float *all[] = {pr->map,  pr->agents, pr->values, pr->key_bias, pr->agent_bias,
-                    pr->bias, pr->weight, pr->out};
+    float *all[] = {pr->map,        pr->agents, pr->values, pr->key_bias,
+                    pr->agent_bias, pr->bias,   pr->weight, pr->out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
 
-void attend_reference(const Attend *a, const clattn__attend_mem *m, int p, int head,
-                             int query, bool stage1, double *out)
+void attend_reference(const Attend *a, const clattn__attend_mem *m, int p, int head, int query,
+                      bool stage1, double *out)
 {
     double *score = malloc((size_t)a->keys * sizeof *score);
     double top = -INFINITY;
@@ -244,8 +326,8 @@ void attend_reference(const Attend *a, const clattn__attend_mem *m, int p, int h
     free(score);
 }
 
-double dwc_reference(const View *view, const Grid *g, const float *v, const float *weight,
-                            int size, int p, int windows, int head, int dim, int j, int token)
+double dwc_reference(const View *view, const Grid *g, const float *v, const float *weight, int size,
+                     int p, int windows, int head, int dim, int j, int token)
 {
     const int y = (token - g->class_tokens) / g->window_w;
     const int x = (token - g->class_tokens) % g->window_w;

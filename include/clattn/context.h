@@ -43,8 +43,9 @@ typedef struct clattn_device {
     char driver[128];
     uint32_t compute_units;
     uint32_t max_work_group;
-    uint64_t local_bytes;      /* local memory of one work-group */
-    uint64_t global_bytes;     /* global memory */
+    uint32_t vector_width; /* floats that it likes to work on at once; 1: it vectorises by itself */
+    uint64_t local_bytes;  /* local memory of one work-group */
+    uint64_t global_bytes; /* global memory */
     uint64_t allocation_bytes; /* largest single buffer */
     int shares_host_memory;    /* 1: the device works in the host's memory */
     int usable;                /* 1: clattn can run on it */
@@ -81,7 +82,7 @@ typedef void (*clattn_parallel_for)(void *user, int64_t count, void (*fn)(void *
 /** Which of the two kernel shapes runs (see kernels/): one work-item per group, or work-groups with local memory. */
 typedef enum clattn_kernel_shape {
     CLATTN_SHAPE_AUTO =
-        0, /* wide on CPU devices and where work-groups are limited to 1, else tile */
+        0, /* wide on CPU devices that like vectors and where work-groups are limited to 1, else tile */
     CLATTN_SHAPE_WIDE,
     CLATTN_SHAPE_TILE
 } clattn_kernel_shape;

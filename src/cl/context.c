@@ -50,10 +50,11 @@ static void adopt_device(clattn_context *ctx)
     const clattn_device *device = &ctx->device;
     params->max_work_group = smaller_limit(params->max_work_group, device->max_work_group);
     params->max_local_bytes = smaller_limit(params->max_local_bytes, device->local_bytes);
+    /* A CPU device that asks for scalars (llvmpipe) makes vectors of work-items: explicit ones only slow its compiler down. */
+    const bool wide = params->max_work_group == 1 ||
+                      (device->kind == CLATTN_DEVICE_CPU && device->vector_width > 1);
     if (params->shape == CLATTN_SHAPE_AUTO)
-        params->shape = device->kind == CLATTN_DEVICE_CPU || params->max_work_group == 1
-                            ? CLATTN_SHAPE_WIDE
-                            : CLATTN_SHAPE_TILE;
+        params->shape = wide ? CLATTN_SHAPE_WIDE : CLATTN_SHAPE_TILE;
     clattn__log(&ctx->log, CLATTN_LOG_INFO,
                 "device \"%s\" of \"%s\", %s kernels, work-groups up to %u", device->name,
                 device->platform, params->shape == CLATTN_SHAPE_WIDE ? "wide" : "tile",

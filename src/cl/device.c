@@ -63,7 +63,7 @@ static clattn_device_kind kind_of(cl_device_type type)
 /* The numbers of a device; the first error, if any. */
 typedef struct limits {
     cl_device_type type;
-    cl_uint compute_units, dimensions;
+    cl_uint compute_units, vector_width, dimensions;
     cl_ulong local_bytes, global_bytes, allocation_bytes;
     cl_bool unified, available, compiler;
     size_t max_work_group;
@@ -79,6 +79,7 @@ static cl_int read_limits(const clattn__cl_api *api, cl_device_id id, limits *l)
     } queries[] = {
         {CL_DEVICE_TYPE, sizeof l->type, &l->type},
         {CL_DEVICE_MAX_COMPUTE_UNITS, sizeof l->compute_units, &l->compute_units},
+        {CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof l->vector_width, &l->vector_width},
         {CL_DEVICE_LOCAL_MEM_SIZE, sizeof l->local_bytes, &l->local_bytes},
         {CL_DEVICE_GLOBAL_MEM_SIZE, sizeof l->global_bytes, &l->global_bytes},
         {CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof l->allocation_bytes, &l->allocation_bytes},
@@ -153,6 +154,7 @@ void clattn__device_describe(const clattn__cl_api *api, cl_device_id id, clattn_
     device->kind = kind_of(l.type);
     device->compute_units = l.compute_units;
     device->max_work_group = widest < UINT32_MAX ? (uint32_t)widest : UINT32_MAX;
+    device->vector_width = l.vector_width;
     device->local_bytes = l.local_bytes;
     device->global_bytes = l.global_bytes;
     device->allocation_bytes = l.allocation_bytes;

@@ -29,8 +29,8 @@ static void store(attend_block *block, i32 leaf)
         const bool last = args->leaves == 1;
         float factor[LANES];
         float *row[LANES];
-        EACH_LANE(lane)
-        factor[lane] = !last ? 1.0f : sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
+        EACH_LANE (lane)
+            factor[lane] = !last ? 1.0f : sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
         target_rows(block, leaf, g, row);
         lanes_to_rows(group_acc(block, g), factor, agents, args->dim_v, row);
         for (i32 i = 0; !last && i < agents; i++) {
@@ -43,8 +43,8 @@ static void store(attend_block *block, i32 leaf)
 void cpu_aggregate(const Attend *args, const clattn__attend_mem *mem, int64_t item)
 {
     const i64 tiles = (args->queries + args->tile - 1) / args->tile;
-    const i64 z = item / tiles / args->count;
-    const i32 leaf = args->first + (i32)(item / tiles % args->count);
+    const i64 leaf_number = item / tiles / args->heads; /* over all pictures and windows */
+    const i32 leaf = args->first + (i32)(leaf_number % args->count);
     const i64 begin = (i64)leaf * args->leaf_tokens;
     const i64 left = args->keys - begin;
     const i32 first_agent = (i32)(item % tiles) * args->tile;
@@ -55,8 +55,8 @@ void cpu_aggregate(const Attend *args, const clattn__attend_mem *mem, int64_t it
 
     block.args = args;
     block.mem = mem;
-    block.p = z / args->heads;
-    block.head = (i32)(z % args->heads);
+    block.p = leaf_number / args->count;
+    block.head = (i32)(item / tiles % args->heads);
     block.agents_are_lanes = true;
     for (i32 agent = first_agent; agent < end; agent += capacity) {
         attend_begin(&block, agent, end - agent < capacity ? end - agent : capacity);

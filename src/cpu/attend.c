@@ -43,8 +43,7 @@ void attend_begin(attend_block *block, i32 first, i32 queries)
         memset(group_acc(block, g), 0, (size_t)args->dim_v * LANES * sizeof(float));
         float *maximum = group_max(block, g);
         float *sum = group_sum(block, g);
-        EACH_LANE(lane)
-        {
+        EACH_LANE (lane) {
             maximum[lane] = STATE_EMPTY;
             sum[lane] = 0.0f;
         }
@@ -102,20 +101,18 @@ static void softmax_step(const key_step *step, float scale, const float *restric
 {
     float top[LANES];
     float part[LANES];
-    EACH_LANE(lane)
-    top[lane] = maximum[lane];
+    EACH_LANE (lane)
+        top[lane] = maximum[lane];
     for (i32 j = 0; j < step->count; j++) {
         const float key_bias = step->key_bias[j];
         const float *b = bias + j * LANES;
         float *s = score + j * LANES;
-        EACH_LANE(lane)
-        {
+        EACH_LANE (lane) {
             s[lane] = mad(s[lane], scale, b[lane]) + key_bias;
             top[lane] = max_lane(s[lane], top[lane]);
         }
     }
-    EACH_LANE(lane)
-    {
+    EACH_LANE (lane) {
         top[lane] = ceil_lane(top[lane]);
         factor[lane] = pow2_whole(maximum[lane] - top[lane]);
         maximum[lane] = top[lane];
@@ -123,14 +120,13 @@ static void softmax_step(const key_step *step, float scale, const float *restric
     }
     for (i32 j = 0; j < step->count; j++) {
         float *s = score + j * LANES;
-        EACH_LANE(lane)
-        {
+        EACH_LANE (lane) {
             s[lane] = exp2_lane(s[lane] - top[lane]);
             part[lane] += s[lane];
         }
     }
-    EACH_LANE(lane)
-    sum[lane] = part[lane];
+    EACH_LANE (lane)
+        sum[lane] = part[lane];
 }
 
 void attend_keys(attend_block *block, i32 first, i32 keys, i32 step_keys)

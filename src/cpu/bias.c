@@ -51,18 +51,18 @@ static void row_piece(const Bias *bias, const float *buf, i64 agent, i32 agents,
         const float row_term = buf[bias->row + (agent + i) * bias->grid_h + p.y];
         float mix[MAP_ROW];
         float sum[LANES];
-        EACH(j, MAP_ROW)
-        mix[j] = mad(lower_weight, lower[j], upper_weight * upper[j]);
-        EACH_LANE(lane)
-        sum[lane] = column_term[lane] + row_term;
+        EACH (j, MAP_ROW)
+            mix[j] = mad(lower_weight, lower[j], upper_weight * upper[j]);
+        EACH_LANE (lane)
+            sum[lane] = column_term[lane] + row_term;
         for (i32 tap = first; tap <= last; tap++) {
             const float *weight = hat_x + (i64)tap * bias->pitch;
-            EACH_LANE(lane)
-            sum[lane] = mad(mix[tap], weight[lane], sum[lane]);
+            EACH_LANE (lane)
+                sum[lane] = mad(mix[tap], weight[lane], sum[lane]);
         }
         float *to = out + i * LANES;
-        EACH_LANE(lane)
-        to[lane] = lane >= p.from && lane < p.to ? sum[lane] : to[lane];
+        EACH_LANE (lane)
+            to[lane] = lane >= p.from && lane < p.to ? sum[lane] : to[lane];
     }
 }
 

@@ -14,8 +14,8 @@ static void store(attend_block *block)
         float factor[LANES];
         float *row[LANES];
         i64 offset[LANES];
-        EACH_LANE(lane)
-        factor[lane] = sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
+        EACH_LANE (lane)
+            factor[lane] = sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
         token_offsets(&out, block->first + g * LANES, queries, offset);
         for (i32 i = 0; i < queries; i++)
             row[i] = block->mem->out + offset[i];
@@ -47,8 +47,7 @@ static void add_convolution(const attend_block *block)
 void cpu_broadcast(const Attend *args, const clattn__attend_mem *mem, int64_t item)
 {
     const i64 blocks = (args->queries + CLATTN__CPU_QUERY_BLOCK - 1) / CLATTN__CPU_QUERY_BLOCK;
-    const i64 z = item / blocks;
-    const i32 begin = (i32)(item % blocks) * CLATTN__CPU_QUERY_BLOCK;
+    const i32 begin = (i32)(item / args->heads % blocks) * CLATTN__CPU_QUERY_BLOCK;
     const i32 end = args->queries - begin < CLATTN__CPU_QUERY_BLOCK
                         ? args->queries
                         : begin + CLATTN__CPU_QUERY_BLOCK;
@@ -57,8 +56,8 @@ void cpu_broadcast(const Attend *args, const clattn__attend_mem *mem, int64_t it
 
     block.args = args;
     block.mem = mem;
-    block.p = z / args->heads;
-    block.head = (i32)(z % args->heads);
+    block.p = item / args->heads / blocks;
+    block.head = (i32)(item % args->heads);
     block.agents_are_lanes = false;
     for (i32 query = begin; query < end; query += capacity) {
         attend_begin(&block, query, end - query < capacity ? end - query : capacity);

@@ -26,12 +26,15 @@ typedef struct taps {
 
 static inline taps resize_taps(i32 i, i32 in, i32 out)
 {
-    const float centre = ((float)i + 0.5f) * ((float)in / (float)out) - 0.5f;
-    const float at = centre > 0.0f ? centre : 0.0f;
+    /* The position is at / (2 out) in whole numbers, which keeps the share right however long the map is. */
+    const i64 centre = (2 * (i64)i + 1) * in - out;
+    const i64 at = centre > 0 ? centre : 0;
+    const float whole = 2.0f * (float)out;
+    const i32 first = (i32)((float)at / whole);
     taps t;
-    t.first = (i32)at < in - 1 ? (i32)at : in - 1;
+    t.first = first < in - 1 ? first : in - 1;
     t.second = t.first + 1 < in ? t.first + 1 : t.first;
-    t.share = at - (float)t.first;
+    t.share = (float)(at - 2 * (i64)t.first * out) / whole;
     return t;
 }
 
@@ -48,8 +51,7 @@ FORCE_INLINE void add_resized(const band *b, i32 channels, i32 y, i32 x, const f
     const float *below = map + rows.second * v_at->row;
     const i64 left = columns.first * v_at->token;
     const i64 right = columns.second * v_at->token;
-    EACH(i, channels)
-    {
+    EACH (i, channels) {
         const float upper = mad(columns.share, above[right + i] - above[left + i], above[left + i]);
         const float lower = mad(columns.share, below[right + i] - below[left + i], below[left + i]);
         sum[i] = mad(weight[i], mad(rows.share, lower - upper, upper), sum[i]);
@@ -64,16 +66,18 @@ FORCE_INLINE void add_tap(const band *b, i32 channels, i32 y, i32 x, const float
         return;
     }
     const float *v = b->c->v + map_offset(&b->c->v_at, y, x) + b->channel;
-    EACH(i, channels)
-    sum[i] = mad(weight[i], v[i], sum[i]);
+    EACH (i, channels)
+        sum[i] = mad(weight[i], v[i], sum[i]);
 }
 
 FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, float *out)
 {
     if (b->c->accumulate || !b->first)
-        EACH(i, channels)
-    out[i] += sum[i];
-    else EACH(i, channels) out[i] = sum[i];
+        EACH (i, channels)
+            out[i] += sum[i];
+    else
+        EACH (i, channels)
+            out[i] = sum[i];
 }
 
 /* One map token; `channels` is constant after inlining where the chunk is full. */
@@ -87,8 +91,8 @@ FORCE_INLINE void map_token(const band *b, i32 channels, i32 y, i32 x, float *ou
     const i32 last_j = width - x <= reach ? reach + width - x : c->size;
     float sum[CHANNELS];
 
-    EACH(i, channels)
-    sum[i] = 0.0f;
+    EACH (i, channels)
+        sum[i] = 0.0f;
     for (i32 i = b->first_row; i < b->last_row; i++) {
         const i32 row = y + i - reach;
         if (row < 0 || row >= height)
@@ -98,12 +102,12 @@ FORCE_INLINE void map_token(const band *b, i32 channels, i32 y, i32 x, float *ou
                     b->weight + ((i - b->first_row) * c->size + j) * CHANNELS, sum);
     }
     if (b->first && c->bias != NULL)
-        EACH(i, channels)
-    sum[i] += c->bias[b->channel + i];
+        EACH (i, channels)
+            sum[i] += c->bias[b->channel + i];
     if (b->first && c->shortcut != 0.0f) {
         float shortcut[CHANNELS];
-        EACH(i, channels)
-        shortcut[i] = c->shortcut;
+        EACH (i, channels)
+            shortcut[i] = c->shortcut;
         add_tap(b, channels, y, x, shortcut, sum);
     }
     write_out(b, channels, sum, out);

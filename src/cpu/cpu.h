@@ -20,9 +20,12 @@ typedef struct clattn__attend_mem {
 typedef struct clattn__cpu_ops {
     const char *name; /* "baseline", "avx2", "avx512" */
 
-    /* item = ((p * heads + h) * count + leaf - first) * ceil(queries / tile) + agent tile;  p = picture * windows + window */
+    /*
+     * item = ((p * count + leaf - first) * heads + h) * ceil(queries / tile) + agent tile;  p = picture * windows + window.
+     * Heads come before leaves and blocks, so that neighbouring items share the rows of the picture.
+     */
     void (*aggregate)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
-    /* item = (p * heads + h) * ceil(queries / CLATTN__CPU_QUERY_BLOCK) + block */
+    /* item = (p * ceil(queries / CLATTN__CPU_QUERY_BLOCK) + block) * heads + h */
     void (*broadcast)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
     /* item = z * queries + agent */
     void (*merge)(const Merge *args, float *states, float *out, int64_t item);

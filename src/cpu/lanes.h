@@ -36,7 +36,7 @@
 
 /* A loop whose turns are independent: vectorise it, before anything unrolls it into scalars. */
 #define EACH(i, count)  CPU_PRAGMA("omp simd") for (int i = 0; i < (count); i++)
-#define EACH_LANE(lane) EACH(lane, LANES)
+#define EACH_LANE(lane) EACH (lane, LANES)
 
 /* A short loop around loops over lanes: to be unrolled, never to be vectorised itself. */
 #if defined(__clang__)
@@ -81,8 +81,8 @@ static inline uint32_t bits_of_float(float value)
  */
 static inline float exp2_lane(float x)
 {
-    const float rounder =
-        12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number, kept in the low bits */
+    /* 1.5 * 2^23: adding it rounds to a whole number, kept in the low bits. */
+    const float rounder = 12582912.0f;
     const float at = x < -126.0f ? -126.0f : x;
     const float rounded = at + rounder;
     const float f = at - (rounded - rounder);

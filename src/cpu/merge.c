@@ -13,8 +13,8 @@ static void merge_states(float *restrict left, const float *restrict right, i32 
     const float m = max_lane(left[dim_v], right[dim_v]);
     const float left_factor = pow2_whole(left[dim_v] - m);
     const float right_factor = pow2_whole(right[dim_v] - m);
-    EACH(j, dim_v)
-    left[j] = left[j] * left_factor + right[j] * right_factor;
+    EACH (j, dim_v)
+        left[j] = left[j] * left_factor + right[j] * right_factor;
     left[dim_v] = m;
     left[dim_v + 1] = left[dim_v + 1] * left_factor + right[dim_v + 1] * right_factor;
 }
@@ -37,6 +37,6 @@ void cpu_merge(const Merge *args, float *states, float *out, int64_t item)
 
     const float l = root[dim_v + 1];
     const float factor = l > 0.0f ? args->out_scale / l : 0.0f;
-    EACH(j, dim_v)
-    target[j] = root[j] * factor;
+    EACH (j, dim_v)
+        target[j] = root[j] * factor;
 }

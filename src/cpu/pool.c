@@ -45,8 +45,8 @@ static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_
         const i64 x1 = end - row < c->x1 ? end - row : c->x1;
         for (i64 x = x0; x < x1; x++) {
             const float *token = q + map_offset(q_at, y, (i32)x);
-            EACH(j, args->dim)
-            sum[j] += token[j];
+            EACH (j, args->dim)
+                sum[j] += token[j];
         }
     }
 }
@@ -54,8 +54,8 @@ static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_
 static void write_mean(const Pool *args, const cell *c, const float *sum, float *out)
 {
     const float count = (float)(c->y1 - c->y0) * (float)(c->x1 - c->x0);
-    EACH(j, args->dim)
-    out[j] = sum[j] / count;
+    EACH (j, args->dim)
+        out[j] = sum[j] / count;
 }
 
 static float *agent_row(const Pool *args, float *out, i64 p, i32 number, i32 head)
@@ -104,8 +104,8 @@ void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
                 continue;
             float *to = partial + ((left > first ? left : first) - first) * channels;
             const float *from = partial + (right - first) * channels;
-            EACH(j, channels)
-            to[j] += from[j];
+            EACH (j, channels)
+                to[j] += from[j];
         }
     for (i32 head = 0; head < args->heads; head++)
         write_mean(args, &c, partial + (i64)head * args->dim,

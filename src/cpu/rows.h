@@ -15,22 +15,20 @@ FORCE_INLINE void dot_tile(int rows, int depth, const float *const *row, const f
 {
     float sum[ROWS_MAX][LANES];
     const float *at[ROWS_MAX];
-    EACH_ROW(i, rows)
-    {
+    EACH_ROW (i, rows) {
         at[i] = row[i];
-        EACH_LANE(lane)
-        sum[i][lane] = 0.0f;
+        EACH_LANE (lane)
+            sum[i][lane] = 0.0f;
     }
     for (int d = 0; d < depth; d++)
-        EACH_ROW(i, rows)
-        {
+        EACH_ROW (i, rows) {
             const float a = at[i][d];
-            EACH_LANE(lane)
-            sum[i][lane] = mad(a, x[d * LANES + lane], sum[i][lane]);
+            EACH_LANE (lane)
+                sum[i][lane] = mad(a, x[d * LANES + lane], sum[i][lane]);
         }
-    EACH_ROW(i, rows)
-    EACH_LANE(lane)
-    out[i * LANES + lane] = sum[i][lane];
+    EACH_ROW (i, rows)
+        EACH_LANE (lane)
+            out[i * LANES + lane] = sum[i][lane];
 }
 
 /* out[i] = out[i] * factor + sum over t of row[t][i] * x[t], a row of LANES each; `rows` is constant after inlining. */
@@ -39,21 +37,20 @@ FORCE_INLINE void mix_tile(int rows, int depth, const float *const *row, int col
                            float *restrict out)
 {
     float sum[ROWS_MAX][LANES];
-    EACH_ROW(i, rows)
-    EACH_LANE(lane)
-    sum[i][lane] = out[i * LANES + lane] * factor[lane];
+    EACH_ROW (i, rows)
+        EACH_LANE (lane)
+            sum[i][lane] = out[i * LANES + lane] * factor[lane];
     for (int t = 0; t < depth; t++) {
         const float *at = row[t] + column;
-        EACH_ROW(i, rows)
-        {
+        EACH_ROW (i, rows) {
             const float a = at[i];
-            EACH_LANE(lane)
-            sum[i][lane] = mad(a, x[t * LANES + lane], sum[i][lane]);
+            EACH_LANE (lane)
+                sum[i][lane] = mad(a, x[t * LANES + lane], sum[i][lane]);
         }
     }
-    EACH_ROW(i, rows)
-    EACH_LANE(lane)
-    out[i * LANES + lane] = sum[i][lane];
+    EACH_ROW (i, rows)
+        EACH_LANE (lane)
+            out[i * LANES + lane] = sum[i][lane];
 }
 
 /* Rows per tile when `rows` are cut into as few tiles as possible, of nearly equal height. */

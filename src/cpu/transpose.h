@@ -11,8 +11,7 @@
 /* One perfect shuffle: rotates the 8 bits of an element's index by one. */
 FORCE_INLINE void shuffle(const float *restrict in, float *restrict out)
 {
-    EACH(i, SQUARE / 2)
-    {
+    EACH (i, SQUARE / 2) {
         out[2 * i] = in[i];
         out[2 * i + 1] = in[SQUARE / 2 + i];
     }
@@ -54,9 +53,9 @@ static inline void lanes_to_rows(const float *lanes, const float *factor, int ro
     for (int j = 0; j < width; j += LANES) {
         const int columns = width - j < LANES ? width - j : LANES;
         memset(square, 0, sizeof square);
-        for (int c = 0; c < columns; c++)
-            EACH_LANE(lane)
-        square[c * LANES + lane] = lanes[(j + c) * LANES + lane] * factor[lane];
+        EACH_ROW (c, columns)
+            EACH_LANE (lane)
+                square[c * LANES + lane] = lanes[(j + c) * LANES + lane] * factor[lane];
         transpose_square(square);
         if (columns == LANES)
             for (int i = 0; i < rows; i++)
