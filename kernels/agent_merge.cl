@@ -1,14 +1,18 @@
 /*
- * agent_merge: the leaf states of every (problem, agent) become one along the binary tree over leaf numbers, then the output.
- * map      item = one channel of one agent; global = (dim_v rounded up, queries, batch * windows * heads), any local size
+ * agent_merge: the leaf states of every (problem, agent) become one along the binary tree over leaf
+ * numbers, then the output.
+ * map      item = one channel of one agent; global = (dim_v rounded up, queries, batch * windows *
+ *          heads), any local size
  * traffic  about three times the states, then dim_v floats per agent
  * flops    about 10 per state and channel
  *
- * node(0, i) = leaf i;  node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i + 1)), where a missing right child passes through:
- * the same bits, whoever merges. m is a whole number, so both factors are exact powers of two and a merge rounds in one addition.
+ * node(0, i) = leaf i;  node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i + 1)), where a missing
+ * right child passes through: the same bits, whoever merges. m is a whole number, so both factors
+ * are exact powers of two and a merge rounds in one addition.
  *
- * Items share nothing that is written. Each uses only its own channel's float of every leaf, and m and l of the leaves, which
- * stay as they are; m and l of the inner nodes it computes itself and keeps where its acc of the node's other leaves was.
+ * Items share nothing that is written. Each uses only its own channel's float of every leaf, and m
+ * and l of the leaves, which stay as they are; m and l of the inner nodes it computes itself and
+ * keeps where its acc of the node's other leaves was.
  */
 
 typedef struct State {
@@ -28,7 +32,10 @@ static inline State state_merge(const State left, const State right)
     return node;
 }
 
-/* Where one item finds the leaf states of its (problem, agent): acc of its channel, and m with l behind it. */
+/*
+ * Where one item finds the leaf states of its (problem, agent): acc of its channel, and m with l
+ * behind it.
+ */
 typedef struct Leaves {
     __global float *acc;
     __global const float *m;

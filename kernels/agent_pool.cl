@@ -1,16 +1,21 @@
 /*
- * agent_pool: the agents, as the adaptive average of q over the cells of each window's map (partial sums per leaf, then
- * their merge along the tree over leaf numbers).
- * map      item = one channel; agent_pool_partial: global = (heads * dim rounded up, cells * slots, batch * windows);
- *          agent_pool_merge: (heads * dim rounded up, cells, batch * windows); any local size
+ * agent_pool: the agents, as the adaptive average of q over the cells of each window's map (partial
+ * sums per leaf, then their merge along the tree over leaf numbers).
+ * map      item = one channel; agent_pool_partial: global = (heads * dim rounded up, cells * slots,
+ *          batch * windows); agent_pool_merge: (heads * dim rounded up, cells, batch * windows);
+ *          any local size
  * traffic  q about once (cells overlap by a row or column where the sizes do not divide)
  * flops    one addition per token and channel
  *
- * Cell i of `cells` along an axis of `size` tokens is [floor(i size / cells), ceil((i + 1) size / cells)). Tokens are added row by
- * row. Class tokens are not pooled, but they count in the token numbers that make the leaves.
+ * Cell i of `cells` along an axis of `size` tokens is [floor(i size / cells), ceil((i + 1) size /
+ * cells)). Tokens are added row by row. Class tokens are not pooled, but they count in the token
+ * numbers that make the leaves.
  */
 
-/* A cell: rows [y0, y1) and columns [x0, x1) of the window's map, and the leaves of its first and its last token. */
+/*
+ * A cell: rows [y0, y1) and columns [x0, x1) of the window's map, and the leaves of its first and
+ * its last token.
+ */
 typedef struct Cell {
     int y0, y1, x0, x1;
     int first_leaf, last_leaf;
@@ -43,7 +48,10 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
                              __global const float *q)
 {
     const Grid grid = args.grid;
-    /* Map tokens of the leaf: [begin, end). The last leaf may end beyond the map, and beyond an int. */
+    /*
+     * Map tokens of the leaf: [begin, end). The last leaf may end beyond the map, and beyond an
+     * int.
+     */
     const int begin = leaf * args.leaf_tokens - grid.class_tokens;
     const long end = (long)begin + args.leaf_tokens;
     const int window_column = (window % grid.windows_x) * grid.window_w + grid.shift_x;
@@ -70,7 +78,10 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
     return sum;
 }
 
-/* With one slot the cell's mean goes to `out`; else the sum of (cell, leaf) to `sums`. Leaves that a cell skips give 0. */
+/*
+ * With one slot the cell's mean goes to `out`; else the sum of (cell, leaf) to `sums`. Leaves that
+ * a cell skips give 0.
+ */
 __kernel void agent_pool_partial(const Pool args, __global const float *restrict q,
                                  __global float *restrict sums, __global float *restrict out)
 {
@@ -119,7 +130,10 @@ __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
         sums + (((size_t)p * cells + (size_t)number) * (size_t)args.slots) * (size_t)channels +
         channel;
 
-    /* The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf that the cell has. */
+    /*
+     * The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf
+     * that the cell has.
+     */
     for (int step = 1; first / step != last / step; step *= 2) {
         for (int left = first / (2 * step) * (2 * step); left + step <= last; left += 2 * step) {
             const int right = left + step;

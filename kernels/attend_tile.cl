@@ -13,6 +13,38 @@
  * macros   those of tile.clh
  */
 
+/*
+ * Where the item stands. A launch of nothing (count == 0) has no keys and no queries to write: a return ahead of barriers, even by all
+ * items, makes PoCL 3.1 compile the end of the kernel wrongly.
+ */
+static inline void find_place(Tile *tile, const Attend args)
+{
+    const int z = (int)get_group_id(2);
+    const int item = (int)get_local_id(0);
+    const int first = (int)get_group_id(0) + args.first; /* leaf or query tile */
+    const int side = (int)get_group_id(1);
+
+    tile->z = z;
+    tile->head = z % args.heads;
+    tile->window = z / args.heads % args.windows;
+    tile->picture = z / args.heads / args.windows;
+    tile->leaf = STAGE == 1 ? first : 0;
+    tile->query0 = (STAGE == 1 ? side / DV_BLOCKS : first) * TQ;
+    tile->key_first = STAGE == 1 ? first * args.leaf_tokens : 0;
+    tile->key_end = STAGE == 1 ? min(tile->key_first + args.leaf_tokens, args.keys) : args.keys;
+    if (args.count == 0)
+        tile->key_end = tile->key_first;
+    tile->dv0 = side % DV_BLOCKS * BLOCK_QUADS * 4;
+    tile->item = item;
+    tile->qi = item / KEY_QUADS;
+    tile->ki = item % KEY_QUADS;
+    tile->column = tile->ki % COLUMNS;
+    tile->part = tile->ki / COLUMNS;
+    tile->queries = args.count == 0 ? 0 : args.queries - tile->query0 - 4 * tile->qi;
+    tile->q_origin = window_origin(args.q_grid, tile->window);
+    tile->k_origin = window_origin(args.k_grid, tile->window);
+}
+
 static inline void stage_queries(const Attend args, const Tile tile, __global const float *bias)
 {
     if (tile.item < TQ) {
@@ -21,24 +53,24 @@ static inline void stage_queries(const Attend args, const Tile tile, __global co
                                                           : plain_cell(args.q_grid, t);
         tile.q_cell[tile.item] = cell;
         tile.q_at[tile.item] = place_offset(args.q, cell_place(args.q_grid, tile.q_origin, cell));
-        if (STAGE == 2)
+        if (STAGE == 2 && args.count > 0)
             stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
                             &tile.tap_place[tile.item]);
     }
 }
 
-static inline void stage_keys(const Attend args, const Tile tile, int key0, int key_end,
+static inline void stage_keys(const Attend args, const Tile tile, int key0,
                               __global const float *key_bias, __global const float *bias)
 {
     if (tile.item < TK) {
-        const int t = min(key0 + tile.item, key_end - 1);
+        const int t = min(key0 + tile.item, tile.key_end - 1);
         const int2 place = token_place(args.k_grid, tile.k_origin, t);
         tile.k_at[tile.item] = place_offset(args.k, place);
         tile.v_at[tile.item] = place_offset(args.v, place);
         float add = 0.0f;
         if (args.has_key_bias)
             add = key_bias[place_offset(args.key_bias, place)] * LOG2E;
-        tile.key_add[tile.item] = key0 + tile.item < key_end ? add : -INFINITY;
+        tile.key_add[tile.item] = key0 + tile.item < tile.key_end ? add : -INFINITY;
         if (STAGE == 1)
             stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
                             &tile.tap_place[tile.item]);
@@ -164,73 +196,33 @@ attend_tile(const Attend args, __global const float *restrict q, __global const 
     __local long q_at[TQ], k_at[TK], v_at[TK];
     __local int2 q_cell[TQ];
     __local float key_add[TK];
-    if (args.count == 0)
-        return;
 
-    const int z = (int)get_group_id(2);
-    const int head = z % args.heads;
-    const int window = z / args.heads % args.windows;
-    const int picture = z / args.heads / args.windows;
-    const int item = (int)get_local_id(0);
-    const int first = (int)get_group_id(0) + args.first; /* leaf or query tile */
-#if STAGE == 1
-    const int query0 = (int)get_group_id(1) / DV_BLOCKS * TQ;
-    const int key_first = first * args.leaf_tokens;
-    const int key_end = min(key_first + args.leaf_tokens, args.keys);
-#else
-    const int query0 = first * TQ;
-    const int key_first = 0;
-    const int key_end = args.keys;
-#endif
-    const Tile tile = {.staging = staging,
-                       .softmax = softmax,
-                       .q_at = q_at,
-                       .k_at = k_at,
-                       .v_at = v_at,
-                       .q_cell = q_cell,
-                       .key_add = key_add,
-                       .tap_weight = tap_weight,
-                       .tap_place = tap_place,
-                       .item = item,
-                       .qi = item / KEY_QUADS,
-                       .ki = item % KEY_QUADS,
-                       .column = item % KEY_QUADS % COLUMNS,
-                       .part = item % KEY_QUADS / COLUMNS,
-                       .head = head,
-                       .query0 = query0,
-                       .dv0 = (int)get_group_id(1) % DV_BLOCKS * BLOCK_QUADS * 4,
-                       .q_origin = window_origin(args.q_grid, window),
-                       .k_origin = window_origin(args.k_grid, window)};
-    q += view_base(args.q, picture, window, head);
-    k += view_base(args.k, picture, window, head);
-    v += view_base(args.v, picture, window, head);
+    Tile tile = {.staging = staging,
+                 .softmax = softmax,
+                 .q_at = q_at,
+                 .k_at = k_at,
+                 .v_at = v_at,
+                 .q_cell = q_cell,
+                 .key_add = key_add,
+                 .tap_weight = tap_weight,
+                 .tap_place = tap_place};
+    find_place(&tile, args);
+    q += view_base(args.q, tile.picture, tile.window, tile.head);
+    k += view_base(args.k, tile.picture, tile.window, tile.head);
+    v += view_base(args.v, tile.picture, tile.window, tile.head);
     if (args.has_key_bias)
-        key_bias += view_base(args.key_bias, picture, window, head);
+        key_bias += view_base(args.key_bias, tile.picture, tile.window, tile.head);
 
     Partial partial = {.acc0 = (float16)(0.0f),
                        .acc1 = (float16)(0.0f),
                        .m = (float4)(STATE_EMPTY),
                        .l = (float4)(0.0f)};
     stage_queries(args, tile, bias);
-    for (int key0 = key_first; key0 < key_end; key0 += TK) {
-        stage_keys(args, tile, key0, key_end, key_bias, bias);
+    for (int key0 = tile.key_first; key0 < tile.key_end; key0 += TK) {
+        stage_keys(args, tile, key0, key_bias, bias);
         update_softmax(&partial, find_logits(args, tile, key0, q, k, bias), tile);
         add_values(&partial, tile, v);
     }
     join_items(&partial, tile);
-
-    const long4 row = result_rows(args, tile, z, picture, window, first);
-    const int dv = tile.dv0 + 4 * tile.column;
-    if (STAGE == 2 || args.leaves == 1)
-        divide(&partial, args.out_scale);
-    else if (tile.item % KEY_QUADS == 0 && dv == 0)
-        write_sums(partial.m, partial.l, args, tile, out, row);
-    tap += STAGE == 2 ? view_base(args.tap, picture, window, head) : 0;
-    dwc_weight += head * DV * args.dwc_size * args.dwc_size;
-    dwc_bias += head * DV;
-    if (tile.part == 0 && tile.column < BLOCK_QUADS)
-        finish_quad(partial.acc0, args, tile, dv, tap, dwc_weight, dwc_bias, out, row);
-    if (ITEM_QUADS > 1 && tile.column + COLUMNS < BLOCK_QUADS)
-        finish_quad(partial.acc1, args, tile, dv + 4 * COLUMNS, tap, dwc_weight, dwc_bias, out,
-                    row);
+    write_result(&partial, args, tile, tap, dwc_weight, dwc_bias, out);
 }

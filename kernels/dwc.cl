@@ -1,15 +1,22 @@
 /*
- * dwc: out (+)= depthwise convolution of v over each window's map + bias + shortcut * v. Cross-correlation, stride 1, zero
- * padding at the window's edge. Class tokens are not convolved: theirs is shortcut * v.
- * map      item = one channel of one token; global = (heads * dim rounded up, grid.tokens, batch * windows), any local size
- * traffic  v once from memory, size^2 times from cache; v of a smaller map is resized bilinearly at every tap: 4 reads each
+ * dwc: out (+)= depthwise convolution of v over each window's map + bias + shortcut * v.
+ * Cross-correlation, stride 1, zero padding at the window's edge. Class tokens are not convolved:
+ * theirs is shortcut * v.
+ * map      item = one channel of one token; global = (heads * dim rounded up, grid.tokens, batch *
+ *          windows), any local size
+ * traffic  v once from memory, size^2 times from cache; v of a smaller map is resized bilinearly at
+ *          every tap: 4 reads each
  * flops    2 * size^2 per output, 8 more per tap where v is resized
  *
- * v.row must be set even where grid.linear. What all channels of a token share is computed before the channel is looked at, so
- * that a compiler that makes a loop of the items (PoCL) takes the divisions out of it.
+ * v.row must be set even where grid.linear. What all channels of a token share is computed before
+ * the channel is looked at, so that a compiler that makes a loop of the items (PoCL) takes the
+ * divisions out of it.
  */
 
-/* The taps of one token that fall inside its window: kernel rows and columns [first, last], and where the first one lies. */
+/*
+ * The taps of one token that fall inside its window: kernel rows and columns [first, last], and
+ * where the first one lies.
+ */
 typedef struct Patch {
     int y, x;        /* the token in its window */
     int row, column; /* and in the map in memory */
@@ -38,7 +45,10 @@ static inline Patch patch_of(const Dwc args, int window, int map_token)
     return patch;
 }
 
-/* The convolution; `map` points at the channel of v's first map token, `weight` at the channel's size x size kernel. */
+/*
+ * The convolution; `map` points at the channel of v's first map token, `weight` at the channel's
+ * size x size kernel.
+ */
 static inline float convolve(const Dwc args, const Patch patch, __global const float *map,
                              __global const float *weight)
 {
@@ -56,7 +66,10 @@ static inline float convolve(const Dwc args, const Patch patch, __global const f
     return sum;
 }
 
-/* Two neighbours on one axis of the smaller map, and how much of the second (half-pixel centres, clamped at the edges). */
+/*
+ * Two neighbours on one axis of the smaller map, and how much of the second (half-pixel centres,
+ * clamped at the edges).
+ */
 typedef struct Taps {
     int first, second;
     float weight;
@@ -64,7 +77,10 @@ typedef struct Taps {
 
 static inline Taps resize_taps(int i, int in, int out)
 {
-    /* The position is at / (2 out) in whole numbers, which keeps the weight right however long the map is. */
+    /*
+     * The position is at / (2 out) in whole numbers, which keeps the weight right however long the
+     * map is.
+     */
     const long at = max((2 * (long)i + 1) * in - out, 0L);
     const float whole = 2.0f * (float)out;
     Taps taps;

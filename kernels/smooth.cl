@@ -1,11 +1,15 @@
 /*
  * smooth_features, smooth_norms: what the smoothing filter computes around its softmax stages.
- * map      smooth_features: item = one pixel, global = (width rounded up, height); smooth_norms: item = one row of floats,
- *          global = (count rounded up); any local size
- * traffic  each pixel about once from memory and 9 times from cache; 5 floats per pixel, 1 per norm out
+ * map      smooth_features: item = one pixel, global = (width rounded up, height); smooth_norms:
+ *          item = one row of floats, global = (count rounded up); any local size
+ * traffic  each pixel about once from memory and 9 times from cache; 5 floats per pixel, 1 per norm
+ *          out
  */
 
-/* features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) / max(H, W) / sigma_space. */
+/*
+ * features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) /
+ * max(H, W) / sigma_space.
+ */
 __kernel void smooth_features(const Features args, __global const float *restrict rgb,
                               __global float *restrict features)
 {

@@ -159,6 +159,7 @@ static void check_file(CheckSession *session, const char *path)
         add_json(session, &outcome);
     if (!session->json || outcome.verdict == CHECK_UNREADABLE)
         print_outcome(session, &outcome);
+    fflush(stdout); /* a case may take long, and stderr must not overtake */
 }
 
 /* False when memory ran out. */

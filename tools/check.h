@@ -1,11 +1,15 @@
 /*
- * `clattn check`: recorded results of attention modules, run again on a device. A file goes through these steps:
+ * `clattn check`: recorded results of attention modules, run again on a device. A file goes through
+ * these steps:
  *
  *     check_kind.c   which kind of file it is, and whether this version can run it
- *     check_case.c   its tensors and hyper-parameters become a CheckCase, in terms of the library's descriptors
- *     check_load.c   typed, checked access to the file for it; check_part.c: what the families of modules share
+ *     check_case.c   its tensors and hyper-parameters become a CheckCase, in terms of the library's
+ *                    descriptors
+ *     check_load.c   typed, checked access to the file for it; check_part.c: what the families of
+ *                    modules share
  *     check_host.c   what the case needs around attention, in plain C
- *     check_run.c    runs the parts of the case on a context and compares; check_steps.c: step by step; check_smooth.c: the filter
+ *     check_run.c    runs the parts of the case on a context and compares; check_steps.c: step by
+ *                    step; check_smooth.c: the filter
  *     check.c        the command: options, the table of results, JSON
  *     check_files.c  finds the files below the given folders
  */
@@ -30,7 +34,7 @@ typedef struct CheckError {
     char text[512];
 } CheckError;
 
-/* Writes the sentence and returns false, so that a failing function can `return check_refuse(...)`. */
+/* Writes the sentence and returns false: a failing function can `return check_refuse(...)`. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
@@ -73,7 +77,10 @@ enum {
     CHECK_ARRAYS
 };
 
-/* Where a recorded result lies: (batch, tokens, heads * dim), or (batch, heads, tokens, dim) as PyTorch splits heads. */
+/*
+ * Where a recorded result lies: (batch, tokens, heads * dim), or (batch, heads, tokens, dim) as
+ * PyTorch splits heads.
+ */
 typedef struct CheckResult {
     const float *values; /* NULL: not in the file */
     bool heads_first;
@@ -109,7 +116,10 @@ typedef struct CheckCase {
     int part_count;
 } CheckCase;
 
-/* Reads the case. False when the file contradicts itself; `error` then says how. Free it in any case; the file must outlive it. */
+/*
+ * Reads the case. False when the file contradicts itself; `error` then says how. Free it in any
+ * case; the file must outlive it.
+ */
 bool check_case_load(CheckCase *recorded, const clattn_safetensors *file, const CheckKind *kind,
                      CheckError *error);
 void check_case_free(CheckCase *recorded);
@@ -130,22 +140,34 @@ typedef void (*check_intermediate)(void *user, const char *name, const CheckDist
 clattn_status check_case_run(clattn_context *ctx, const CheckCase *recorded,
                              check_intermediate tell, void *user, CheckDistance *worst);
 
-/* Plain C around attention, accumulated in double. Rows of `in` and `out` features; bias may be NULL. */
+/*
+ * Plain C around attention, accumulated in double. Rows of `in` and `out` features; bias may be
+ * NULL.
+ */
 void check_linear(float *result, const float *input, const float *weight, const float *bias,
                   int64_t rows, int64_t in, int64_t out);
 void check_layer_norm(float *rows, const float *weight, const float *bias, int64_t count,
                       int64_t channels, double epsilon);
-/* Convolution of size and stride `ratio` over (batch, height * width, channels) tokens; weight (out, in, ratio, ratio). */
+/*
+ * Convolution of size and stride `ratio` over (batch, height * width, channels) tokens; weight
+ * (out, in, ratio, ratio).
+ */
 void check_reduce(float *result, const float *tokens, const float *weight, const float *bias,
                   int64_t batch, int64_t height, int64_t width, int64_t channels, int64_t ratio);
 
-/* The .safetensors files among and below `paths`, in order of name within each folder. Free with check_files_free(). */
+/*
+ * The .safetensors files among and below `paths`, in order of name within each folder. Free with
+ * check_files_free().
+ */
 typedef struct CheckFiles {
     char **paths;
     size_t count, room;
 } CheckFiles;
 
-/* False when a path does not exist, a folder holds no case, or memory ran out; what could be found is there all the same. */
+/*
+ * False when a path does not exist, a folder holds no case, or memory ran out; what could be found
+ * is there all the same.
+ */
 bool check_files_add(CheckFiles *files, const char *path, CheckError *error);
 void check_files_free(CheckFiles *files);
 

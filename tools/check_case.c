@@ -1,6 +1,7 @@
 /*
- * A recorded file's tensors and hyper-parameters in terms of the library: which projections make q, k and v, which
- * descriptor the attention has, and which recorded tensor its result must equal. One function per family of modules.
+ * A recorded file's tensors and hyper-parameters in terms of the library: which projections make q,
+ * k and v, which descriptor the attention has, and which recorded tensor its result must equal. One
+ * function per family of modules.
  */
 #include "check_load.h"
 
@@ -44,7 +45,10 @@ static void project_qkv(Loader *loader, CheckPart *part, const float *input, int
     part->k_array = part->v_array = CHECK_ARRAY_Q;
 }
 
-/* PVT: q from the input; k and v packed, from the input or from its reduced map. Returns the number of keys. */
+/*
+ * PVT: q from the input; k and v packed, from the input or from its reduced map. Returns the number
+ * of keys.
+ */
 static int64_t project_pvt(Loader *loader, CheckPart *part, const float *input, int64_t ratio)
 {
     const clattn_memory none = {0};
@@ -97,7 +101,10 @@ static void load_agents(Loader *loader, CheckPart *part, const CheckKind *kind, 
     }
     part_bias(loader, part);
     if (kind->form == CHECK_PVT && !kind->dense) {
-        /* The published module makes its bias for a square map of as many tokens, whatever the map's own shape. */
+        /*
+         * The published module makes its bias for a square map of as many tokens, whatever the
+         * map's own shape.
+         */
         const int64_t window = load_root(loader, "num_patches", load_count(loader, "num_patches"));
         part->bias.aggregate.grid_height = part->bias.aggregate.grid_width = window / ratio;
         part->bias.broadcast.grid_height = part->bias.broadcast.grid_width = window;

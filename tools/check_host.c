@@ -1,4 +1,7 @@
-/* What a recorded case needs around attention, in plain C: Linear, LayerNorm, the strided convolution of PVT, distances. */
+/*
+ * What a recorded case needs around attention, in plain C: Linear, LayerNorm, the strided
+ * convolution of PVT, distances.
+ */
 #include "check.h"
 
 #include <math.h>
@@ -43,7 +46,9 @@ void check_layer_norm(float *rows, const float *weight, const float *bias, int64
     }
 }
 
-/* One output token of check_reduce(): `corner` is the first input token of its ratio x ratio patch. */
+/*
+ * One output token of check_reduce(): `corner` is the first input token of its ratio x ratio patch.
+ */
 static void reduce_patch(float *result, const float *corner, const float *weight, const float *bias,
                          int64_t width, int64_t channels, int64_t ratio)
 {

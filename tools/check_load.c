@@ -58,7 +58,10 @@ const clattn_safetensor *load_tensor(Loader *loader, const char *name, int dims)
     return NULL;
 }
 
-/* The values of a tensor by its full name; NULL when it is missing, or, as a fault, when it does not fit. */
+/*
+ * The values of a tensor by its full name; NULL when it is missing, or, as a fault, when it does
+ * not fit.
+ */
 static const float *values_of(Loader *loader, const char *name, int64_t count)
 {
     const clattn_safetensor *const tensor = clattn_safetensors_find(loader->file, name);

@@ -1,6 +1,7 @@
 /*
- * Typed access to a recorded file. Nothing in it is trusted: every tensor's type and size are checked before use. The first
- * fault is kept and makes the loader fail; what later calls return is then not to be used, but does no harm.
+ * Typed access to a recorded file. Nothing in it is trusted: every tensor's type and size are
+ * checked before use. The first fault is kept and makes the loader fail; what later calls return is
+ * then not to be used, but does no harm.
  */
 #ifndef CLATTN_TOOLS_CHECK_LOAD_H
 #define CLATTN_TOOLS_CHECK_LOAD_H
@@ -39,15 +40,20 @@ int64_t load_extent(Loader *loader, const char *name, int dims, int axis);
 
 /* Gives the array memory of its own; NULL, and a fault, when there is none. */
 float *load_own(Loader *loader, CheckArray *array, int64_t count);
-/* input -> name.weight, name.bias: rows of `in` features become rows of `out`. A missing bias is none. */
+/*
+ * input -> name.weight, name.bias: rows of `in` features become rows of `out`. A missing bias is
+ * none.
+ */
 void load_linear(Loader *loader, float *result, const float *input, const char *name, int64_t rows,
                  int64_t in, int64_t out);
 
-/* The pieces of a part that several families share (check_part.c). --------------------------------------------------- */
+/* The pieces of a part that several families share (check_part.c). */
 
 /* Values of the file as an array that the part uploads. */
 CheckArray part_array(const float *values, int64_t count);
-/* batch, heads and head_dim of a part of `channels` channels, and the scale where the file has one. */
+/*
+ * batch, heads and head_dim of a part of `channels` channels, and the scale where the file has one.
+ */
 void part_heads(Loader *loader, CheckPart *part, int64_t batch, int64_t channels, int64_t heads);
 /* Ordinary softmax attention in place of the agents of part->desc. */
 void part_softmax(CheckPart *part, int64_t queries, int64_t keys);

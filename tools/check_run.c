@@ -154,7 +154,9 @@ static void end(Run *run)
     free(run->host);
 }
 
-/* Puts map order into window order: picture, window by window after the shift, tokens row by row. */
+/*
+ * Puts map order into window order: picture, window by window after the shift, tokens row by row.
+ */
 static void cut_windows(float *cut, const float *map, const clattn_agent_attention_desc *desc,
                         int64_t channels)
 {

@@ -1,4 +1,6 @@
-/* A part of a recorded case on its way through a context: shared by check_run.c and check_steps.c. */
+/*
+ * A part of a recorded case on its way through a context: shared by check_run.c and check_steps.c.
+ */
 #ifndef CLATTN_TOOLS_CHECK_RUN_H
 #define CLATTN_TOOLS_CHECK_RUN_H
 
@@ -26,11 +28,16 @@ clattn_status run_agent(Run *run, PlanAgent plan_agent, RunAgent run_plan,
                         const clattn_agent_attention_desc *desc,
                         const clattn_agent_attention_args *args);
 
-/* Waits for what was enqueued, where status is CLATTN_OK, and frees both. Returns the first failure. */
+/*
+ * Waits for what was enqueued, where status is CLATTN_OK, and frees both. Returns the first
+ * failure.
+ */
 clattn_status run_finish(clattn_context *ctx, clattn_status status, clattn_plan **plan,
                          clattn_workspace **workspace);
 
-/* Elements of a tensor, and memory for it filled with NaN, so that what a kernel leaves out shows. */
+/*
+ * Elements of a tensor, and memory for it filled with NaN, so that what a kernel leaves out shows.
+ */
 int64_t tensor_count(const clattn_tensor *tensor);
 clattn_status tensor_make(clattn_context *ctx, clattn_tensor *tensor);
 /* Reads a tensor without gaps. `values` has room for it. */

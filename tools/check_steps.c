@@ -1,4 +1,7 @@
-/* The steps of agent attention one by one, to see where an error comes in: `clattn check --verbose`. */
+/*
+ * The steps of agent attention one by one, to see where an error comes in: `clattn check
+ * --verbose`.
+ */
 #include "check_run.h"
 
 #include <stdlib.h>

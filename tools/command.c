@@ -33,7 +33,10 @@ bool command_number_read(const char *text, double *value)
     char local[128];
     size_t used = 0;
 
-    /* Digits, one point, an exponent: strtod alone would also take "inf", hexadecimals and leading blanks. */
+    /*
+     * Digits, one point, an exponent: strtod alone would also take "inf", hexadecimals and leading
+     * blanks.
+     */
     if (text[strspn(text, "+-.0123456789eE")] != '\0')
         return false;
     for (const char *c = text; *c != '\0'; c++) {
@@ -64,7 +67,10 @@ const char *command_number_print(char *buffer, size_t size, double value, int di
     return buffer;
 }
 
-/* A whole number in the option's range, ended by `stop` ('\0' or the x of a pair); NULL when it is none. */
+/*
+ * A whole number in the option's range, ended by `stop` ('\0' or the x of a pair); NULL when it is
+ * none.
+ */
 static const char *read_count(const command_option *option, const char *text, char stop,
                               int64_t *value)
 {
@@ -126,7 +132,10 @@ static void print_help(const command *cmd)
     printf("  %-18s  %s\n", "--help", "this text");
 }
 
-/* The option that argv[*i] names, its argument in *text (moving *i on where that is the next word); NULL after an error. */
+/*
+ * The option that argv[*i] names, its argument in *text (moving *i on where that is the next word);
+ * NULL after an error.
+ */
 static const command_option *match_option(const command *cmd, int argc, char **argv, int *i,
                                           const char **text)
 {

@@ -1,8 +1,9 @@
 /*
- * What every sub-command of the clattn program shares: option parsing, the choice of a device, one-line errors, a progress
- * bar, and numbers that read and print alike under every locale.
+ * What every sub-command of the clattn program shares: option parsing, the choice of a device,
+ * one-line errors, a progress bar, and numbers that read and print alike under every locale.
  *
- * Exit codes: 0 done, 1 it failed, 2 it was called wrongly (`check` has its own meaning of 2: a file is unreadable).
+ * Exit codes: 0 done, 1 it failed, 2 it was called wrongly (`check` has its own meaning of 2: a
+ * file is unreadable).
  */
 #ifndef CLATTN_TOOLS_COMMAND_H
 #define CLATTN_TOOLS_COMMAND_H
@@ -18,7 +19,7 @@ int clattn_command_devices(int argc, char **argv);
 int clattn_command_check(int argc, char **argv);
 int clattn_command_smooth(int argc, char **argv);
 
-/* Options. ----------------------------------------------------------------------------------------------------------- */
+/* Options. ----------------------------------------------------------------- */
 
 typedef enum command_kind {
     COMMAND_FLAG,   /* int: set to 1; takes no argument */
@@ -49,8 +50,9 @@ typedef struct command {
 #define COMMAND_CONTINUE (-1)
 
 /*
- * Fills the options' values and moves the operands to argv[1 .. *operands]. Options may stand anywhere, as `--name value` or
- * `--name=value`; `--` ends them. Returns COMMAND_CONTINUE, or the exit code: 0 after --help, 2 after an error, both printed.
+ * Fills the options' values and moves the operands to argv[1 .. *operands]. Options may stand
+ * anywhere, as `--name value` or `--name=value`; `--` ends them. Returns COMMAND_CONTINUE, or the
+ * exit code: 0 after --help, 2 after an error, both printed.
  */
 int command_parse(const command *cmd, int argc, char **argv, int *operands);
 
@@ -60,11 +62,11 @@ __attribute__((format(printf, 2, 3)))
 #endif
 void command_error(const command *cmd, const char *format, ...);
 
-/* The device. -------------------------------------------------------------------------------------------------------- */
+/* The device. -------------------------------------------------------------- */
 
 /*
- * Which device to use and how. `log` must be used for every call that the command makes, so that command_fail() can print
- * the library's own sentence; warnings are printed at once.
+ * Which device to use and how. `log` must be used for every call that the command makes, so that
+ * command_fail() can print the library's own sentence; warnings are printed at once.
  */
 typedef struct command_device {
     const char
@@ -84,8 +86,9 @@ typedef struct command_device {
 void command_device_init(command_device *device);
 
 /*
- * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also the choice for NULL text where no
- * device is usable. False when the text fits nothing that can be used; `why` then holds a sentence, else the reason for the choice.
+ * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also
+ * the choice for NULL text where no device is usable. False when the text fits nothing that can be
+ * used; `why` then holds a sentence, else the reason for the choice.
  */
 bool command_device_find(const char *text, const clattn_device *devices, size_t count, int *index,
                          char *why, size_t why_size);
@@ -93,12 +96,18 @@ bool command_device_find(const char *text, const clattn_device *devices, size_t 
 /* Opens a context on the chosen device; prints the error on failure. */
 clattn_status command_device_open(const command *cmd, command_device *device, clattn_context **ctx);
 
-/* Prints why a library call failed: its own sentence, or the meaning of the status. Returns 1, an exit code. */
+/*
+ * Prints why a library call failed: its own sentence, or the meaning of the status. Returns 1, an
+ * exit code.
+ */
 int command_fail(const command *cmd, const command_device *device, clattn_status status);
 
-/* Numbers and output. ------------------------------------------------------------------------------------------------ */
+/* Numbers and output. ------------------------------------------------------ */
 
-/* Reads a decimal number that makes up the whole text, with a point in every locale. False when it is none or not finite. */
+/*
+ * Reads a decimal number that makes up the whole text, with a point in every locale. False when it
+ * is none or not finite.
+ */
 bool command_number_read(const char *text, double *value);
 /* Prints with `digits` significant digits and a point in every locale; returns `buffer`. */
 const char *command_number_print(char *buffer, size_t size, double value, int digits);

@@ -110,7 +110,10 @@ clattn_status command_device_open(const command *cmd, command_device *device, cl
     int index = -1;
     char why[256];
 
-    /* Without a loader or a platform the list is empty, and the CPU path remains; so this status decides nothing. */
+    /*
+     * Without a loader or a platform the list is empty, and the CPU path remains; so this status
+     * decides nothing.
+     */
     if (device->text == NULL || strcmp(device->text, "cpu") != 0)
         (void)clattn_device_list(NULL, &devices, &count);
     clattn_status status = CLATTN_E_NODEVICE;

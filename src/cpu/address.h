@@ -1,4 +1,7 @@
-/* Where the tokens of one problem lie: View and Grid of kernels/args.h, resolved for a picture, a window and a head. */
+/*
+ * Where the tokens of one problem lie: View and Grid of kernels/args.h, resolved for a picture, a
+ * window and a head.
+ */
 #ifndef CLATTN_SRC_CPU_ADDRESS_H
 #define CLATTN_SRC_CPU_ADDRESS_H
 

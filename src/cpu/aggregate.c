@@ -1,4 +1,7 @@
-/* Stage 1, one leaf of one (problem, agent tile): its state, or, where there is only one leaf, the output. */
+/*
+ * Stage 1, one leaf of one (problem, agent tile): its state, or, where there is only one leaf, the
+ * output.
+ */
 #include "cpu/attend.h"
 #include "cpu/table.h"
 #include "cpu/transpose.h"

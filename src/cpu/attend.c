@@ -92,8 +92,9 @@ static void find_bias(const attend_block *block, i32 g, const key_step *step, fl
 }
 
 /*
- * Turns products into weights 2^(s - maximum) and updates maximum (a whole number, so that factor, which rescales what was
- * summed before, is an exact power of two) and sum. Where all keys so far are masked the maximum stays STATE_EMPTY and the weights are 0.
+ * Turns products into weights 2^(s - maximum) and updates maximum (a whole number, so that factor,
+ * which rescales what was summed before, is an exact power of two) and sum. Where all keys so far
+ * are masked the maximum stays STATE_EMPTY and the weights are 0.
  */
 static void softmax_step(const key_step *step, float scale, const float *restrict bias,
                          float *restrict score, float *restrict maximum, float *restrict sum,

@@ -1,8 +1,10 @@
 /*
- * The softmax core of both stages: a block of queries of one problem goes over a run of keys with an online softmax.
+ * The softmax core of both stages: a block of queries of one problem goes over a run of keys with
+ * an online softmax.
  *
- * Queries are lanes, keys are rows: logits, maximum, exponentials and sums are all vertical, nothing is reduced across lanes, and
- * keys need no padding. Stage 1 has agents as lanes, stage 2 and ordinary attention have tokens.
+ * Queries are lanes, keys are rows: logits, maximum, exponentials and sums are all vertical,
+ * nothing is reduced across lanes, and keys need no padding. Stage 1 has agents as lanes, stage 2
+ * and ordinary attention have tokens.
  */
 #ifndef CLATTN_SRC_CPU_ATTEND_H
 #define CLATTN_SRC_CPU_ATTEND_H
@@ -18,7 +20,10 @@
 /* Keys per step of the online softmax, at most. */
 #define KEYS_MAX 64
 
-/* 160 KiB of stack for queries and accumulators (threads have at least 512 KiB): one group of LANES at dim = dim_v = 1024 needs 128 KiB. */
+/*
+ * 160 KiB of stack for queries and accumulators (threads have at least 512 KiB): one group of LANES
+ * at dim = dim_v = 1024 needs 128 KiB.
+ */
 #define BLOCK_FLOATS (40 * 1024)
 
 typedef struct attend_block {
@@ -36,7 +41,10 @@ typedef struct attend_block {
 /* Queries that a block can hold. */
 i32 attend_capacity(const Attend *args);
 
-/* Loads queries [first, first + queries) of block->args, mem, p and head (set before), with the empty state. */
+/*
+ * Loads queries [first, first + queries) of block->args, mem, p and head (set before), with the
+ * empty state.
+ */
 void attend_begin(attend_block *block, i32 first, i32 queries);
 
 /* Takes in keys [first, first + keys), `step` <= KEYS_MAX at a time. */

@@ -1,6 +1,7 @@
 /*
- * The agent bias (Bias in kernels/args.h), LANES tokens at a time. A vector of tokens that crosses class tokens or row ends is
- * made piece by piece: each piece is computed on all lanes, which the tables allow, and selected where it holds.
+ * The agent bias (Bias in kernels/args.h), LANES tokens at a time. A vector of tokens that crosses
+ * class tokens or row ends is made piece by piece: each piece is computed on all lanes, which the
+ * tables allow, and selected where it holds.
  */
 #include "cpu/bias.h"
 
@@ -22,7 +23,10 @@ static void class_lanes(const Bias *bias, const float *buf, i64 agent, i32 agent
             out[i * LANES + lane] = buf[bias->cls + agent + i];
 }
 
-/* The first of the two rows of the map that row y of the grid mixes; their weights are not zero elsewhere. */
+/*
+ * The first of the two rows of the map that row y of the grid mixes; their weights are not zero
+ * elsewhere.
+ */
 static i32 first_row_tap(const Bias *bias, const float *hat)
 {
     i32 tap = 0;

@@ -1,4 +1,7 @@
-/* Stage 2, and ordinary attention: a block of queries over all keys, then DWC and shortcut on the same tokens. */
+/*
+ * Stage 2, and ordinary attention: a block of queries over all keys, then DWC and shortcut on the
+ * same tokens.
+ */
 #include "cpu/attend.h"
 #include "cpu/convolve.h"
 #include "cpu/table.h"

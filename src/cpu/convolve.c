@@ -1,7 +1,8 @@
 /*
- * Cross-correlation, stride 1, zero padding at the window's edge. Channels are lanes: CHANNELS of them at a time, with their
- * weights transposed to one row of channels per tap. Large kernels go band by band of kernel rows, so that the
- * weights stay in a small array; the first band carries bias and shortcut, and the others add to what it wrote.
+ * Cross-correlation, stride 1, zero padding at the window's edge. Channels are lanes: CHANNELS of
+ * them at a time, with their weights transposed to one row of channels per tap. Large kernels go
+ * band by band of kernel rows, so that the weights stay in a small array; the first band carries
+ * bias and shortcut, and the others add to what it wrote.
  */
 #include "cpu/convolve.h"
 
@@ -18,7 +19,10 @@ typedef struct band {
     float weight[TAPS_MAX * CHANNELS];
 } band;
 
-/* Two neighbours on one axis of the smaller map, and the share of the second (half-pixel centres, clamped at the edges). */
+/*
+ * Two neighbours on one axis of the smaller map, and the share of the second (half-pixel centres,
+ * clamped at the edges).
+ */
 typedef struct taps {
     i32 first, second;
     float share;
@@ -26,7 +30,10 @@ typedef struct taps {
 
 static inline taps resize_taps(i32 i, i32 in, i32 out)
 {
-    /* The position is at / (2 out) in whole numbers, which keeps the share right however long the map is. */
+    /*
+     * The position is at / (2 out) in whole numbers, which keeps the share right however long the
+     * map is.
+     */
     const i64 centre = (2 * (i64)i + 1) * in - out;
     const i64 at = centre > 0 ? centre : 0;
     const float whole = 2.0f * (float)out;

@@ -7,7 +7,10 @@
 
 #define convolve CPU_NAME(convolve)
 
-/* out (+)= DWC(v) + bias + shortcut * v over `dim` channels; weight and bias start at the head's first channel. */
+/*
+ * out (+)= DWC(v) + bias + shortcut * v over `dim` channels; weight and bias start at the head's
+ * first channel.
+ */
 typedef struct convolution {
     const float *v, *weight, *bias; /* weight NULL where size is 0; bias NULL: none */
     tokens v_at, out_at;            /* out_at says the window: its size and its class tokens */

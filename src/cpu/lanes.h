@@ -1,8 +1,9 @@
 /*
  * What the files of one instruction set share: their names, and arithmetic on lanes.
  *
- * A lane is one token (or one agent) of a group of LANES; loops over lanes have constant trip counts and no branches, so that
- * the compiler turns each into one to four vector instructions. No vector types, no intrinsics.
+ * A lane is one token (or one agent) of a group of LANES; loops over lanes have constant trip
+ * counts and no branches, so that the compiler turns each into one to four vector instructions. No
+ * vector types, no intrinsics.
  */
 #ifndef CLATTN_SRC_CPU_LANES_H
 #define CLATTN_SRC_CPU_LANES_H
@@ -10,7 +11,10 @@
 #include <math.h>
 #include <stdint.h>
 
-/* Each file is compiled once per instruction set, with CLATTN_CPU_VARIANT = _baseline, _avx2 or _avx512 as a suffix. */
+/*
+ * Each file is compiled once per instruction set, with CLATTN_CPU_VARIANT = _baseline, _avx2 or
+ * _avx512 as a suffix.
+ */
 #define CPU_PASTE(name, suffix)  clattn__cpu_##name##suffix
 #define CPU_EXPAND(name, suffix) CPU_PASTE(name, suffix)
 #define CPU_NAME(name)           CPU_EXPAND(name, CLATTN_CPU_VARIANT)
@@ -75,9 +79,9 @@ static inline uint32_t bits_of_float(float value)
 }
 
 /*
- * 2^x for x <= 127 within 1.5 ulp; exact where x is a whole number; 0 below -126 (-INFINITY included), NaN for NaN.
- * 2^x = 2^i 2^f with i the nearest whole number; the polynomial is the minimax of 2^f on [-1/2, 1/2] with p(0) = 1, relative
- * error 3e-9.
+ * 2^x for x <= 127 within 1.5 ulp; exact where x is a whole number; 0 below -126 (-INFINITY
+ * included), NaN for NaN. 2^x = 2^i 2^f with i the nearest whole number; the polynomial is the
+ * minimax of 2^f on [-1/2, 1/2] with p(0) = 1, relative error 3e-9.
  */
 static inline float exp2_lane(float x)
 {

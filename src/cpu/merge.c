@@ -1,13 +1,17 @@
 /*
- * Merges the leaf states of one (problem, agent) along the binary tree over leaf numbers, then writes the output.
- * node(0, i) = leaf i; node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i + 1)), where a missing right child passes through.
- * m is a whole number, so both factors are exact powers of two and a merge rounds in one addition.
+ * Merges the leaf states of one (problem, agent) along the binary tree over leaf numbers, then
+ * writes the output. node(0, i) = leaf i; node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i +
+ * 1)), where a missing right child passes through. m is a whole number, so both factors are exact
+ * powers of two and a merge rounds in one addition.
  */
 #include "cpu/address.h"
 #include "cpu/lanes.h"
 #include "cpu/table.h"
 
-/* acc[dim_v], m, l. The product of a power of two is exact, so it does not matter whether an addition is fused with it. */
+/*
+ * acc[dim_v], m, l. The product of a power of two is exact, so it does not matter whether an
+ * addition is fused with it.
+ */
 static void merge_states(float *restrict left, const float *restrict right, i32 dim_v)
 {
     const float m = max_lane(left[dim_v], right[dim_v]);

@@ -1,7 +1,8 @@
 /*
- * Agents from queries: the adaptive average of q over the cells of each window's map, as one partial sum per leaf that a cell
- * touches, added along the tree over leaf numbers. Cell i of `cells` along an axis of `size` tokens is
- * [floor(i size / cells), ceil((i + 1) size / cells)). Class tokens are not pooled, but count in the numbers that make the leaves.
+ * Agents from queries: the adaptive average of q over the cells of each window's map, as one
+ * partial sum per leaf that a cell touches, added along the tree over leaf numbers. Cell i of
+ * `cells` along an axis of `size` tokens is [floor(i size / cells), ceil((i + 1) size / cells)).
+ * Class tokens are not pooled, but count in the numbers that make the leaves.
  */
 #include <string.h>
 
@@ -9,7 +10,10 @@
 #include "cpu/lanes.h"
 #include "cpu/table.h"
 
-/* Rows [y0, y1) and columns [x0, x1) of the window's map, and the leaves of the first and the last token. */
+/*
+ * Rows [y0, y1) and columns [x0, x1) of the window's map, and the leaves of the first and the last
+ * token.
+ */
 typedef struct cell {
     i32 y0, y1, x0, x1;
     i32 first_leaf, last_leaf;
@@ -96,7 +100,10 @@ void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
     const i64 last = c.last_leaf;
     float *partial = sums + item * args->slots * channels;
 
-    /* The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf that the cell has. */
+    /*
+     * The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf
+     * that the cell has.
+     */
     for (i64 step = 1; first / step != last / step; step *= 2)
         for (i64 left = first / (2 * step) * (2 * step); left + step <= last; left += 2 * step) {
             const i64 right = left + step;

@@ -1,6 +1,7 @@
 /*
- * The two matrix products of attention, on lanes. Both keep a tile of up to ROWS rows of LANES sums in registers; each
- * step broadcasts one float per row. Sums run in order of `depth`, so the bits do not depend on how rows are cut into tiles.
+ * The two matrix products of attention, on lanes. Both keep a tile of up to ROWS rows of LANES sums
+ * in registers; each step broadcasts one float per row. Sums run in order of `depth`, so the bits
+ * do not depend on how rows are cut into tiles.
  */
 #ifndef CLATTN_SRC_CPU_ROWS_H
 #define CLATTN_SRC_CPU_ROWS_H
@@ -31,7 +32,10 @@ FORCE_INLINE void dot_tile(int rows, int depth, const float *const *row, const f
             out[i * LANES + lane] = sum[i][lane];
 }
 
-/* out[i] = out[i] * factor + sum over t of row[t][i] * x[t], a row of LANES each; `rows` is constant after inlining. */
+/*
+ * out[i] = out[i] * factor + sum over t of row[t][i] * x[t], a row of LANES each; `rows` is
+ * constant after inlining.
+ */
 FORCE_INLINE void mix_tile(int rows, int depth, const float *const *row, int column,
                            const float *restrict x, const float *restrict factor,
                            float *restrict out)
@@ -96,7 +100,10 @@ static inline void dot_rows(int rows, int depth, const float *const *row, const 
     }
 }
 
-/* out[j][lane] = out[j][lane] * factor[lane] + sum over t < depth of row[t][j] * x[t][lane], j < columns. */
+/*
+ * out[j][lane] = out[j][lane] * factor[lane] + sum over t < depth of row[t][j] * x[t][lane], j <
+ * columns.
+ */
 static inline void mix_rows(int columns, int depth, const float *const *row, const float *x,
                             const float *factor, float *out)
 {

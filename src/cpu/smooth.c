@@ -1,10 +1,16 @@
-/* What the smoothing filter computes around its softmax stages: features of a row of pixels, and -|f|^2 / 2 of rows of floats. */
+/*
+ * What the smoothing filter computes around its softmax stages: features of a row of pixels, and
+ * -|f|^2 / 2 of rows of floats.
+ */
 #include "cpu/lanes.h"
 #include "cpu/table.h"
 
 #define FEATURES 5
 
-/* features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) / max(H, W) / sigma_space. */
+/*
+ * features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) /
+ * max(H, W) / sigma_space.
+ */
 void cpu_smooth_features(const Features *args, const float *rgb, float *features, int64_t item)
 {
     const i32 y = (i32)item;

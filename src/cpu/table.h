@@ -19,7 +19,10 @@ void cpu_broadcast(const Attend *args, const clattn__attend_mem *mem, int64_t it
 void cpu_merge(const Merge *args, float *states, float *out, int64_t item);
 void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out, int64_t item);
 void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item);
-/* weight and bias start at channel 0, like dwc_weight and dwc_bias of clattn__attend_mem: their offsets in args are the host's to add. */
+/*
+ * weight and bias start at channel 0, like dwc_weight and dwc_bias of clattn__attend_mem: their
+ * offsets in args are the host's to add.
+ */
 void cpu_dwc(const Dwc *args, const float *v, const float *weight, const float *bias, float *out,
              int64_t item);
 void cpu_smooth_features(const Features *args, const float *rgb, float *features, int64_t item);

@@ -1,4 +1,7 @@
-/* .safetensors files: reading the bytes, and handing out what the header says (checked in safetensors_header.c). */
+/*
+ * .safetensors files: reading the bytes, and handing out what the header says (checked in
+ * safetensors_header.c).
+ */
 #include "io/safetensors.h"
 
 #include <cjson/cJSON.h>
@@ -38,7 +41,10 @@ out:
     return status;
 }
 
-/* Makes room for the file such that the data behind the header is aligned; *target is where the file's first byte goes. */
+/*
+ * Makes room for the file such that the data behind the header is aligned; *target is where the
+ * file's first byte goes.
+ */
 static clattn_status make_room(clattn_safetensors *file, uint64_t file_bytes, uint64_t header_bytes,
                                const char *name, const clattn_log *log, unsigned char **target)
 {

@@ -1,4 +1,7 @@
-/* The open file as the two halves of the reader see it: safetensors.c reads bytes, safetensors_header.c believes them. */
+/*
+ * The open file as the two halves of the reader see it: safetensors.c reads bytes,
+ * safetensors_header.c believes them.
+ */
 #ifndef CLATTN_SRC_IO_SAFETENSORS_H
 #define CLATTN_SRC_IO_SAFETENSORS_H
 
@@ -19,8 +22,8 @@ struct clattn_safetensors {
 };
 
 /*
- * Parses and checks the JSON header, and fills everything from `header` down. `name` is the file's, for the log. On failure the
- * caller closes the file.
+ * Parses and checks the JSON header, and fills everything from `header` down. `name` is the file's,
+ * for the log. On failure the caller closes the file.
  */
 clattn_status clattn__safetensors_header(clattn_safetensors *file, const char *text, size_t bytes,
                                          const char *name, const clattn_log *log);

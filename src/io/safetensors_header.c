@@ -1,11 +1,13 @@
 /*
  * The JSON header of a .safetensors file:
  *
- *     {"__metadata__": {key: string, ...}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
+ *     {"__metadata__": {key: string, ...},
+ *      name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
  *
- * The text is scanned before cJSON sees it, for what cJSON lets pass: deep nesting, control characters, and an escaped
- * zero, which would cut a name short. Then every entry is checked on its own, and all together: sorted by place, the tensors
- * must cover the data without gap or overlap; sorted by name, no name may come twice.
+ * The text is scanned before cJSON sees it, for what cJSON lets pass: deep nesting, control
+ * characters, and an escaped zero, which would cut a name short. Then every entry is checked on its
+ * own, and all together: sorted by place, the tensors must cover the data without gap or overlap;
+ * sorted by name, no name may come twice.
  */
 #include "io/safetensors.h"
 
@@ -14,7 +16,10 @@
 #include <string.h>
 
 #define MAX_DEPTH 8
-/* Above this, a double no longer holds every whole number, so what cJSON read may not be what the file says. */
+/*
+ * Above this, a double no longer holds every whole number, so what cJSON read may not be what the
+ * file says.
+ */
 #define MAX_EXACT 9007199254740991.0 /* 2^53 - 1 */
 
 typedef struct TypeRow {
