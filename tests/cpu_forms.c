@@ -14,7 +14,7 @@
 
 static uint32_t random_state = 20240521;
 
-static float random_float(void)
+float random_float(void)
 {
     random_state = random_state * 1664525u + 1013904223u;
     return (float)(random_state >> 8) / 8388608.0f - 1.0f;

@@ -1,4 +1,7 @@
-/* Problems for the tests of the CPU path's functions: forms of agent attention as argument structs, and naive references. */
+/*
+ * Problems for the tests of the CPU path's functions: forms of agent attention as argument structs,
+ * and naive references.
+ */
 #ifndef CLATTN_TESTS_CPU_FORMS_H
 #define CLATTN_TESTS_CPU_FORMS_H
 
@@ -16,7 +19,10 @@ typedef struct form {
 extern const form forms[];
 extern const size_t forms_count;
 
-/* A form's buffers and both stages' arguments. Rows of the maps have a gap of 3 elements where there are no windows. */
+/*
+ * A form's buffers and both stages' arguments. Rows of the maps have a gap of 3 elements where
+ * there are no windows.
+ */
 typedef struct problem {
     form f;
     int windows, tokens, problems;
@@ -28,6 +34,9 @@ typedef struct problem {
 
 void make_problem(problem *pr, const form *f);
 void free_problem(problem *pr);
+
+/* In [-1, 1), from a fixed seed. */
+float random_float(void);
 
 /* `count` floats: all `fill`, or random in [-1, 1) where that is 0. Freed with free(). */
 float *new_floats(size_t count, float fill);

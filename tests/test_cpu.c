@@ -1,6 +1,7 @@
 /*
- * The CPU path's functions, for every instruction set that this machine has, called directly on argument structs: against naive
- * sums in double (cpu_forms.c), and for bits that do not depend on who does which item when.
+ * The CPU path's functions, for every instruction set that this machine has, called directly on
+ * argument structs: against naive sums in double (cpu_forms.c), and for bits that do not depend on
+ * who does which item when.
  */
 #include <float.h>
 #include <math.h>
@@ -180,7 +181,48 @@ static void test_leaves_equal_one_leaf(void **state)
     }
 }
 
-/* With every key masked, stage 1 gives zeros through leaves and through one leaf, and stage 2 leaves DWC and shortcut alone. */
+/* The node of leaves [first, first + size), size a power of two, as far as there are leaves. */
+static float tree_sum(const float *leaf, int first, int size, int leaves)
+{
+    if (size == 1)
+        return leaf[first];
+    const float left = tree_sum(leaf, first, size / 2, leaves);
+    return first + size / 2 < leaves ? left + tree_sum(leaf, first + size / 2, size / 2, leaves)
+                                     : left;
+}
+
+/*
+ * With equal maxima and a sum of 1, a merge of states is the tree's float additions and nothing
+ * else.
+ */
+static void test_merge_adds_along_the_tree(void **state)
+{
+    (void)state;
+    for (int leaves = 2; leaves <= 33; leaves++) {
+        float states[33][3];
+        float leaf[33];
+        float out = NAN;
+        for (int i = 0; i < leaves; i++) {
+            leaf[i] = states[i][0] = ldexpf(random_float(), i * 7 % 11);
+            states[i][1] = 0.0f;
+            states[i][2] = i == 0 ? 1.0f : 0.0f;
+        }
+        const Merge a = {.out = {.token = 1},
+                         .heads = 1,
+                         .windows = 1,
+                         .queries = 1,
+                         .leaves = leaves,
+                         .dim_v = 1,
+                         .out_scale = 1.0f};
+        ops->merge(&a, states[0], &out, 0);
+        assert_true(out == tree_sum(leaf, 0, 64, leaves));
+    }
+}
+
+/*
+ * With every key masked, stage 1 gives zeros through leaves and through one leaf, and stage 2
+ * leaves DWC and shortcut alone.
+ */
 static void test_all_keys_masked(void **state)
 {
     (void)state;
@@ -203,7 +245,10 @@ static void test_all_keys_masked(void **state)
     }
 }
 
-/* More keys than one step, huge logits in the middle: the running maximum jumps, and what came before vanishes exactly. */
+/*
+ * More keys than one step, huge logits in the middle: the running maximum jumps, and what came
+ * before vanishes exactly.
+ */
 static void test_long_attention_with_a_huge_logit(void **state)
 {
     (void)state;
@@ -234,8 +279,8 @@ static void test_long_attention_with_a_huge_logit(void **state)
 }
 
 /*
- * exp2 over its whole range, seen through a leaf's state: key 0 has logit 0, so m = 0, and key j has logit x[j] and a one in
- * value j, so acc[j] = exp2(x[j]).
+ * exp2 over its whole range, seen through a leaf's state: key 0 has logit 0, so m = 0, and key j
+ * has logit x[j] and a one in value j, so acc[j] = exp2(x[j]).
  */
 static void exp2_of(const float x[64], float power[66])
 {
@@ -309,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_stages_against_reference),
         cmocka_unit_test(test_any_order_same_bits),
         cmocka_unit_test(test_leaves_equal_one_leaf),
+        cmocka_unit_test(test_merge_adds_along_the_tree),
         cmocka_unit_test(test_all_keys_masked),
         cmocka_unit_test(test_long_attention_with_a_huge_logit),
         cmocka_unit_test(test_exp2),

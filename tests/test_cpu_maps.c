@@ -1,6 +1,6 @@
 /*
- * The CPU path's functions on maps (pool, dwc, smooth), for every instruction set that this machine has, against naive sums in
- * double.
+ * The CPU path's functions on maps (pool, dwc, smooth), for every instruction set that this machine
+ * has, against naive sums in double.
  */
 #include <float.h>
 #include <math.h>

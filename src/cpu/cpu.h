@@ -9,6 +9,7 @@
 #include "base/context.h"
 #include "kernels/args.h"
 
+/* Memory of a stage; views hold the offsets, but the weights' and biases' are added here already. */
 typedef struct clattn__attend_mem {
     const float *q, *k, *v, *key_bias, *bias, *tap, *dwc_weight, *dwc_bias;
     float *out; /* or the states, in stage 1 with leaves > 1 */

@@ -1,8 +1,11 @@
 /*
  * Merges the leaf states of one (problem, agent) along the binary tree over leaf numbers, then
- * writes the output. node(0, i) = leaf i; node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i +
- * 1)), where a missing right child passes through. m is a whole number, so both factors are exact
- * powers of two and a merge rounds in one addition.
+ * writes the output.
+ *
+ * node(0, i) = leaf i
+ * node(k, i) = merge(node(k - 1, 2 i), node(k - 1, 2 i + 1)); a missing right child passes through
+ *
+ * m is a whole number, so both factors are exact powers of two and a merge rounds in one addition.
  */
 #include "cpu/address.h"
 #include "cpu/lanes.h"
