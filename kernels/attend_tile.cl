@@ -77,14 +77,22 @@ static inline void stage_keys(const Attend args, const Tile tile, int key0,
     }
 }
 
-/* s of the item's keys with its queries, element 4 * key + query; -INFINITY where the key does not count. */
-static inline float16 find_logits(const Attend args, const Tile tile, int key0,
-                                  __global const float *q, __global const float *k,
-                                  __global const float *bias)
+/* s of one key with the item's queries; -INFINITY where the key does not count. */
+static inline float4 key_logits(float4 dot, float scale, float4 bias, float add)
+{
+    const float4 s = MAD(dot, (float4)(scale), bias) + add;
+    return add == -INFINITY ? (float4)(-INFINITY) : s;
+}
+
+/* s of the item's keys (rows) with its queries. */
+static inline Block find_logits(const Attend args, const Tile tile, int key0,
+                                __global const float *q, __global const float *k,
+                                __global const float *bias)
 {
     __local float4 *q_tile = tile.staging;
     __local float4 *k_tile = tile.staging + CHUNK * Q_ROW;
-    float16 logits = (float16)(0.0f);
+    Block s = zero_block();
+    Block b = zero_block();
 
     TILE_LOOP
     for (int d0 = 0; d0 < CHUNKS * CHUNK; d0 += CHUNK) {
@@ -94,28 +102,34 @@ static inline float16 find_logits(const Attend args, const Tile tile, int key0,
         barrier(CLK_LOCAL_MEM_FENCE);
         TILE_UNROLL
         for (int d = 0; d < CHUNK; d++)
-            logits = add_outer(logits, k_tile[d * K_ROW + tile.ki], q_tile[d * Q_ROW + tile.qi]);
+            s = add_outer(s, k_tile[d * K_ROW + tile.ki], q_tile[d * Q_ROW + tile.qi]);
     }
 
     if (args.bias.mode != 0) {
         const int ha0 = tile.head * args.bias.agents + (STAGE == 1 ? tile.query0 : key0);
         const int ha_last = (tile.head + 1) * args.bias.agents - 1;
-        const float16 b = bias_block(args.bias, bias, 4 * tile.qi, 4 * tile.ki, ha0, ha_last,
-                                     tile.tap_weight, tile.tap_place);
-        logits = MAD(logits, (float16)(args.scale), b);
-    } else {
-        logits *= args.scale;
+        b = bias_block(args.bias, bias, 4 * tile.qi, 4 * tile.ki, ha0, ha_last, tile.tap_weight,
+                       tile.tap_place);
     }
-    const float16 add = repeat_columns(vload4(tile.ki, tile.key_add));
-    return select(logits + add, (float16)(-INFINITY), isequal(add, (float16)(-INFINITY)));
+    __local const float *add = tile.key_add + 4 * tile.ki;
+    s.r0 = key_logits(s.r0, args.scale, b.r0, add[0]);
+    s.r1 = key_logits(s.r1, args.scale, b.r1, add[1]);
+    s.r2 = key_logits(s.r2, args.scale, b.r2, add[2]);
+    s.r3 = key_logits(s.r3, args.scale, b.r3, add[3]);
+    return s;
+}
+
+/* exp2(s - m), 0 for a masked key. */
+static inline float4 weights(float4 s, float4 m)
+{
+    return select(EXP2(s - m), (float4)(0.0f), isequal(s, (float4)(-INFINITY)));
 }
 
 /* Takes the tile's logits into m, l and acc, and leaves their weights in local memory. */
-static inline void update_softmax(Partial *partial, const float16 logits, const Tile tile)
+static inline void update_softmax(Partial *partial, const Block s, const Tile tile)
 {
     /* The maximum over the items that share the queries: each finds it for itself, all come to the same. */
-    const float8 pairs = fmax(logits.lo, logits.hi);
-    float4 top = fmax(pairs.lo, pairs.hi);
+    float4 top = fmax(fmax(s.r0, s.r1), fmax(s.r2, s.r3));
     barrier(CLK_LOCAL_MEM_FENCE);
     tile.staging[tile.ki * Q_ROW + tile.qi] = top;
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -127,16 +141,16 @@ static inline void update_softmax(Partial *partial, const float16 logits, const 
     const float4 drop = partial->m - m;
     const float4 shrink =
         (float4)(pow2_exact(drop.x), pow2_exact(drop.y), pow2_exact(drop.z), pow2_exact(drop.w));
-    const float16 p = select(EXP2(logits - repeat_rows(m)), (float16)(0.0f),
-                             isequal(logits, (float16)(-INFINITY)));
+    const Block p = {weights(s.r0, m), weights(s.r1, m), weights(s.r2, m), weights(s.r3, m)};
     __local float4 *column = tile.softmax + (4 * tile.ki * Q_ROW + tile.qi);
-    column[0] = p.s0123;
-    column[Q_ROW] = p.s4567;
-    column[2 * Q_ROW] = p.s89ab;
-    column[3 * Q_ROW] = p.scdef;
+    column[0] = p.r0;
+    column[Q_ROW] = p.r1;
+    column[2 * Q_ROW] = p.r2;
+    column[3 * Q_ROW] = p.r3;
     partial->m = m;
-    partial->l = partial->l * shrink + ((p.s0123 + p.s4567) + (p.s89ab + p.scdef));
-    scale_rows(partial, shrink);
+    partial->l = partial->l * shrink + ((p.r0 + p.r1) + (p.r2 + p.r3));
+    partial->acc0 = scale_rows(partial->acc0, shrink);
+    partial->acc1 = scale_rows(partial->acc1, shrink);
 }
 
 /* acc += weights * V, a slice of keys at a time. Keys that do not count are not even read. */
@@ -169,19 +183,29 @@ static inline void add_values(Partial *partial, const Tile tile, __global const 
 /* Adds up what the items of a quad of queries hold apart: l over their keys, acc over their parts (into part 0). */
 static inline void join_items(Partial *partial, const Tile tile)
 {
+    __local float4 *held = tile.softmax + 4 * tile.item;
+
     barrier(CLK_LOCAL_MEM_FENCE);
     tile.staging[tile.ki * Q_ROW + tile.qi] = partial->l;
-    if (PARTS > 1)
-        vstore16(partial->acc0, tile.item, (__local float *)tile.softmax);
+    if (PARTS > 1) {
+        held[0] = partial->acc0.r0;
+        held[1] = partial->acc0.r1;
+        held[2] = partial->acc0.r2;
+        held[3] = partial->acc0.r3;
+    }
     barrier(CLK_LOCAL_MEM_FENCE);
-    float4 l = (float4)(0.0f);
+    partial->l = (float4)(0.0f);
     TILE_LOOP
     for (int i = 0; i < KEY_QUADS; i++)
-        l += tile.staging[i * Q_ROW + tile.qi];
-    partial->l = l;
+        partial->l += tile.staging[i * Q_ROW + tile.qi];
     TILE_LOOP
-    for (int other = 1; other < PARTS - tile.part; other++)
-        partial->acc0 += vload16(tile.item + COLUMNS * other, (__local const float *)tile.softmax);
+    for (int other = 1; other < PARTS - tile.part; other++) {
+        held += 4 * COLUMNS;
+        partial->acc0.r0 += held[0];
+        partial->acc0.r1 += held[1];
+        partial->acc0.r2 += held[2];
+        partial->acc0.r3 += held[3];
+    }
 }
 
 __attribute__((reqd_work_group_size(WG, 1, 1))) __kernel void
@@ -213,8 +237,8 @@ attend_tile(const Attend args, __global const float *restrict q, __global const 
     if (args.has_key_bias)
         key_bias += view_base(args.key_bias, tile.picture, tile.window, tile.head);
 
-    Partial partial = {.acc0 = (float16)(0.0f),
-                       .acc1 = (float16)(0.0f),
+    Partial partial = {.acc0 = zero_block(),
+                       .acc1 = zero_block(),
                        .m = (float4)(STATE_EMPTY),
                        .l = (float4)(0.0f)};
     stage_queries(args, tile, bias);

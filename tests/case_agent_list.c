@@ -71,10 +71,10 @@ static const case_agent cases[] = {
               .agent_height = 4, .agent_width = 5, .has_bias = 1},
      .trained_agents_h = 3, .trained_agents_w = 3, .trained_h = 12, .trained_w = 12,
      .grid_h = {15, 9}, .grid_w = {54, 90}},
-    /* odd widths, a prime number of tokens in one row and in one column */
-    {.desc = {.batch = 1, .heads = 3, .head_dim = 17, .head_dim_v = 40, .height = 1, .width = 1031,
+    /* odd widths, values beyond one block of a tile; a prime number of tokens in one row and in one column */
+    {.desc = {.batch = 1, .heads = 3, .head_dim = 17, .head_dim_v = 136, .height = 1, .width = 1031,
               .agent_height = 1, .agent_width = 33, .dwc_size = 3}},
-    {.desc = {.batch = 1, .heads = 3, .head_dim = 17, .head_dim_v = 40, .height = 263, .width = 1,
+    {.desc = {.batch = 1, .heads = 3, .head_dim = 17, .head_dim_v = 136, .height = 263, .width = 1,
               .agent_height = 9, .agent_width = 2, .dwc_size = 1, .has_dwc_bias = 1,
               .v_shortcut = 0.5f},
      .fill = FILL_ALTERNATING},

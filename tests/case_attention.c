@@ -18,7 +18,7 @@ static const case_attention cases[] = { /* the first 3 are small */
 
     {.desc = {.batch = 3, .heads = 3, .head_dim = 32, .queries = 49, .keys = 49}},
     {.desc = {.batch = 1, .heads = 2, .head_dim = 64, .queries = 257, .keys = 1031}},
-    {.desc = {.batch = 1, .heads = 1, .head_dim = 17, .head_dim_v = 40, .queries = 521, .keys = 65}},
+    {.desc = {.batch = 1, .heads = 1, .head_dim = 17, .head_dim_v = 136, .queries = 521, .keys = 65}},
     {.desc = {.batch = 2, .heads = 1, .head_dim = 32, .queries = 3, .keys = 64, .has_key_bias = 1},
      .excluded = 1},
 };

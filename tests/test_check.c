@@ -1,6 +1,7 @@
 /*
- * clattn check must tell a right result from a wrong one, and both from a damaged file: recorded cases are changed in one
- * place and run again on the CPU path. Arguments: the program, the folder of the recorded cases.
+ * clattn check must tell a right result from a wrong one, and both from a damaged file: recorded
+ * cases are changed in one place and run again on the CPU path. Arguments: the program, the folder
+ * of the recorded cases.
  */
 #define _POSIX_C_SOURCE 200809L /* popen, mkdtemp */
 

@@ -89,12 +89,23 @@ static guard_layout layout_of(const setup *s, size_t i)
     return (guard_layout)(((size_t)s->number + i) % GUARD_LAYOUTS);
 }
 
+/*
+ * Building kernels takes longer than running them: of the tile shape, only one work-group size gets every head width, the
+ * others one that every tile divides and one that none does.
+ */
+static bool has_width(const setup *s, int64_t head_dim)
+{
+    const bool brief = s->entry->shape == CLATTN_SHAPE_TILE && s->entry->work_group != 64;
+    return !brief || head_dim == 8 || head_dim == 17;
+}
+
 static void test_agent_attention(void **state)
 {
     const setup *s = *state;
 
     for (size_t i = 0; i < all.agents; i++)
-        agent_run_check(s->ctx, layout_of(s, i), &all.agent[i], &all.agent_data[i]);
+        if (has_width(s, all.agent[i].desc.head_dim))
+            agent_run_check(s->ctx, layout_of(s, i), &all.agent[i], &all.agent_data[i]);
 }
 
 static void test_attention(void **state)
@@ -102,7 +113,9 @@ static void test_attention(void **state)
     const setup *s = *state;
 
     for (size_t i = 0; i < all.attentions; i++)
-        case_attention_check(s->ctx, layout_of(s, i), &all.attention[i], &all.attention_data[i]);
+        if (has_width(s, all.attention[i].desc.head_dim))
+            case_attention_check(s->ctx, layout_of(s, i), &all.attention[i],
+                                 &all.attention_data[i]);
 }
 
 static void test_dwc(void **state)

@@ -1,6 +1,7 @@
 /*
- * The .safetensors reader: what a good file gives, every refusal with its sentence, and failing memory. The recorded cases
- * under CLATTN_GOLDEN_DIR (or the folder given as the first argument) must all open.
+ * The .safetensors reader: what a good file gives, every refusal with its sentence, and failing
+ * memory. The recorded cases under CLATTN_GOLDEN_DIR (or the folder given as the first argument)
+ * must all open.
  */
 #define _POSIX_C_SOURCE 200809L /* opendir, stat */
 
@@ -36,7 +37,10 @@ static void hear(void *user, clattn_log_level level, const char *text)
     heard->count++;
 }
 
-/* A file in memory: `header` behind its length, then `data_bytes` bytes 0, 1, 2, ... The caller frees it. */
+/*
+ * A file in memory: `header` behind its length, then `data_bytes` bytes 0, 1, 2, ... The caller
+ * frees it.
+ */
 static unsigned char *make_file(const char *header, size_t data_bytes, size_t *bytes)
 {
     const size_t length = strlen(header);
@@ -67,7 +71,10 @@ static clattn_status parse(const char *header, size_t data_bytes, Heard *heard,
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end   \
     "]}"
 
-/* Listed against the order of the data, with an empty tensor and a scalar, and a header of odd length. */
+/*
+ * Listed against the order of the data, with an empty tensor and a scalar, and a header of odd
+ * length.
+ */
 static const char good_header[] = "{" ENTRY("b", "U8", "[3]", "24", "27") "," ENTRY(
     "a", "F32", "[2,3]", "0", "24") ",\n"
                                     "\"__metadata__\":{\"kind\":\"op\",\"empty\":\"\"}," ENTRY(

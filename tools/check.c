@@ -247,7 +247,7 @@ int clattn_command_check(int argc, char **argv)
         COMMAND_DEVICE_OPTION(session.device),
         {"--shape", "S", COMMAND_TEXT, &shape, 0, 0, "the kernel shape: wide or tile"},
         {"--work-group", "N", COMMAND_COUNT, &work_group, 1, 4096,
-         "treat the device as limited to work-groups of N"},
+         "work-groups of N items, or of the next smaller size that the kernels have"},
         {"--json", NULL, COMMAND_FLAG, &session.json, 0, 0, "print JSON"},
         {"--verbose", NULL, COMMAND_FLAG, &session.verbose, 0, 0,
          "also compare the steps in between, where a file records them"},

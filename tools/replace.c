@@ -19,7 +19,9 @@ static char unfinished_path[PATH_MAX + 32];
 static volatile sig_atomic_t unfinished;
 static int descriptor = -1;
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+/* The user's, and those of a crash: an OpenCL driver runs in our process and may abort it. */
+static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT, SIGPIPE,
+                                     SIGABRT, SIGSEGV, SIGBUS, SIGFPE,  SIGILL};
 #define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
 
 /* SA_RESETHAND has restored the default action, so raising the signal again ends the program as it asked for. */
@@ -37,8 +39,8 @@ static void catch_ending_signals(void)
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ENDING_SIGNALS; ++i) {
         struct sigaction before;
-        /* A signal that the caller ignores (nohup) stays ignored. */
-        if (sigaction(ending_signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        /* A signal that the caller ignores (nohup) or that somebody handles stays as it is. */
+        if (sigaction(ending_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
             sigaction(ending_signals[i], &action, NULL);
     }
     /* A write beyond a file size limit shall fail with EFBIG, like one to a full disk, not end the program. */

@@ -1,7 +1,7 @@
 /*
  * A file that is written beside its final place and renamed at the end, so that a reader sees the old file or the whole
- * new one, never a part. One at a time: a signal that ends the program (SIGINT, SIGTERM, SIGHUP, SIGQUIT) removes the
- * unfinished file first, and its handler needs to find it.
+ * new one, never a part. One at a time: a signal that ends the program, from the user or from a crash, removes the unfinished
+ * file first, and its handler needs to find it.
  */
 #ifndef CLATTN_TOOLS_REPLACE_H
 #define CLATTN_TOOLS_REPLACE_H

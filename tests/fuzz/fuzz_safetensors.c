@@ -1,7 +1,7 @@
 /*
- * Fuzz target of the .safetensors reader: any bytes must be refused or give tensors that lie in the data. Built with
- * -fsanitize=fuzzer it fuzzes; built with -DFUZZ_REPLAY it runs the files given as arguments (tests/fuzz/corpus), which the
- * normal suite does.
+ * Fuzz target of the .safetensors reader: any bytes must be refused or give tensors that lie in the
+ * data. Built with -fsanitize=fuzzer it fuzzes; built with -DFUZZ_REPLAY it runs the files given as
+ * arguments (tests/fuzz/corpus), which the normal suite does.
  */
 #include <stdint.h>
 #include <stdio.h>
