@@ -42,10 +42,10 @@ static void find_best(const clattn_device *devices, size_t count, int *index, ch
                       size_t why_size)
 {
     static const char *const reasons[] = {
-        [CLATTN_DEVICE_OTHER] = "it is usable, and there is no GPU",
-        [CLATTN_DEVICE_CPU] = "it is usable, and there is no GPU or accelerator that is",
+        [CLATTN_DEVICE_OTHER] = "no usable GPU or accelerator was found",
+        [CLATTN_DEVICE_CPU] = "no usable GPU or accelerator was found",
         [CLATTN_DEVICE_GPU] = "it is the usable GPU with the most compute units",
-        [CLATTN_DEVICE_ACCELERATOR] = "it is usable, and there is no GPU that is",
+        [CLATTN_DEVICE_ACCELERATOR] = "no usable GPU was found",
     };
     *index = clattn_device_best(devices, count);
     snprintf(why, why_size, "%s",

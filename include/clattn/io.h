@@ -47,7 +47,7 @@ typedef struct clattn_safetensors clattn_safetensors;
  * memory   *file is freed with clattn_safetensors_close()
  * async    no
  * threads  an open file is immutable and may be shared
- * returns  CLATTN_OK, CLATTN_E_ARG, CLATTN_E_IO, CLATTN_E_NOMEM
+ * returns  CLATTN_OK, CLATTN_E_ARG, CLATTN_E_IO, CLATTN_E_NOMEM, CLATTN_E_UNSUPPORTED (a big-endian host)
  */
 CLATTN_API clattn_status clattn_safetensors_open(const char *path, const clattn_log *log,
                                                  clattn_safetensors **file);
