@@ -64,8 +64,8 @@ typedef struct Bias {
  */
 typedef struct Attend {
     View q, k, v, out;
-    View key_bias;       /* f32; token strides of the keys */
-    View tap;            /* v on the query grid, for DWC and shortcut (stage 2) */
+    View key_bias; /* f32; token strides of the keys */
+    View tap;      /* v on the query grid, for DWC and shortcut (stage 2) */
     i64 dwc_weight_offset, dwc_bias_offset; /* first elements in their buffers */
     Bias bias;           /* agents are the queries in stage 1, the keys in stage 2 */
     Grid q_grid, k_grid; /* the agents' grid is linear */
@@ -117,7 +117,7 @@ typedef struct Pool {
 typedef struct Dwc {
     View v, out;
     i64 weight_offset, bias_offset; /* first elements in their buffers */
-    Grid grid;    /* of the output */
+    Grid grid;                      /* of the output */
     i32 v_h, v_w; /* the map of v; differs from the grid's only where that has no windows */
     i32 heads, dim, windows;
     i32 size, has_bias, accumulate;

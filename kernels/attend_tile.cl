@@ -92,7 +92,6 @@ static inline Block find_logits(const Attend args, const Tile tile, int key0,
     __local float4 *q_tile = tile.staging;
     __local float4 *k_tile = tile.staging + CHUNK * Q_ROW;
     Block s = zero_block();
-    Block b = zero_block();
 
     TILE_LOOP
     for (int d0 = 0; d0 < CHUNKS * CHUNK; d0 += CHUNK) {
@@ -105,17 +104,21 @@ static inline Block find_logits(const Attend args, const Tile tile, int key0,
             s = add_outer(s, k_tile[d * K_ROW + tile.ki], q_tile[d * Q_ROW + tile.qi]);
     }
 
-    if (args.bias.mode != 0) {
-        const int ha0 = tile.head * args.bias.agents + (STAGE == 1 ? tile.query0 : key0);
-        const int ha_last = (tile.head + 1) * args.bias.agents - 1;
-        b = bias_block(args.bias, bias, 4 * tile.qi, 4 * tile.ki, ha0, ha_last, tile.tap_weight,
-                       tile.tap_place);
+    /* The rows take turns in r0: a loop, so that the loads of one row are in flight at a time, not of four. */
+    const int ha0 = tile.head * args.bias.agents + (STAGE == 1 ? tile.query0 : key0);
+    const int ha_last = (tile.head + 1) * args.bias.agents - 1;
+    TILE_LOOP
+    for (int key = 4 * tile.ki; key < 4 * tile.ki + 4; key++) {
+        float4 b = (float4)(0.0f);
+        if (args.bias.mode != 0)
+            b = bias_row(args.bias, bias, 4 * tile.qi, key, ha0, ha_last, tile.tap_weight,
+                         tile.tap_place);
+        const float4 row = key_logits(s.r0, args.scale, b, tile.key_add[key]);
+        s.r0 = s.r1;
+        s.r1 = s.r2;
+        s.r2 = s.r3;
+        s.r3 = row;
     }
-    __local const float *add = tile.key_add + 4 * tile.ki;
-    s.r0 = key_logits(s.r0, args.scale, b.r0, add[0]);
-    s.r1 = key_logits(s.r1, args.scale, b.r1, add[1]);
-    s.r2 = key_logits(s.r2, args.scale, b.r2, add[2]);
-    s.r3 = key_logits(s.r3, args.scale, b.r3, add[3]);
     return s;
 }
 
@@ -177,34 +180,6 @@ static inline void add_values(Partial *partial, const Tile tile, __global const 
             if (ITEM_QUADS > 1)
                 partial->acc1 = add_outer(partial->acc1, p, row[COLUMNS]);
         }
-    }
-}
-
-/* Adds up what the items of a quad of queries hold apart: l over their keys, acc over their parts (into part 0). */
-static inline void join_items(Partial *partial, const Tile tile)
-{
-    __local float4 *held = tile.softmax + 4 * tile.item;
-
-    barrier(CLK_LOCAL_MEM_FENCE);
-    tile.staging[tile.ki * Q_ROW + tile.qi] = partial->l;
-    if (PARTS > 1) {
-        held[0] = partial->acc0.r0;
-        held[1] = partial->acc0.r1;
-        held[2] = partial->acc0.r2;
-        held[3] = partial->acc0.r3;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    partial->l = (float4)(0.0f);
-    TILE_LOOP
-    for (int i = 0; i < KEY_QUADS; i++)
-        partial->l += tile.staging[i * Q_ROW + tile.qi];
-    TILE_LOOP
-    for (int other = 1; other < PARTS - tile.part; other++) {
-        held += 4 * COLUMNS;
-        partial->acc0.r0 += held[0];
-        partial->acc0.r1 += held[1];
-        partial->acc0.r2 += held[2];
-        partial->acc0.r3 += held[3];
     }
 }
 
