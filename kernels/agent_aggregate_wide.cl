@@ -117,7 +117,7 @@ static inline void load_values(__global const float *v, const size_t *offsets, i
 UNFOLDED void gather_rows(float16 *acc, const float *rescale, const float *weights,
                           const float16 *values, int tokens, const int vectors, const int rows)
 {
-    float16 sums[2 * ROWS];
+    float16 sums[SUMS];
     tile_sums(sums, weights, STEP, values, tokens, vectors, rows);
     CLATTN_UNROLL
     for (int i = 0; i < rows; i++) {

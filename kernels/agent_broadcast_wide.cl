@@ -132,7 +132,7 @@ static inline void softmax_columns(float16 *weights, int keys, Running *running)
 UNFOLDED void read_rows(float16 *sums, const float16 *rescale, const float *values,
                         const float16 *weights, int keys, bool first_tile, const int rows)
 {
-    float16 tile[2 * ROWS];
+    float16 tile[SUMS];
     tile_sums(tile, values, TILE, weights, keys, 2, rows);
     CLATTN_UNROLL
     for (int i = 0; i < 2 * rows; i++)

@@ -259,7 +259,7 @@ int64_t case_agent_count(const case_agent *c, case_step step)
 
 /*
  * In units of FLT_EPSILON = 2u; data in [-1, 1], so results are at most about 1 (DWC: about its number of taps).
- * pool       a sum of m values is off by about sqrt(m) roundings of size sqrt(m) u; the mean by u, the merge tree by its depth: 4.
+ * pool       a sum of m values is off by about sqrt(m) roundings of size sqrt(m) u; the mean by u: 2.
  * aggregate  |logit| stays below about 8 (16 in base 2 with bias and vectors), so a logit is off by a few times 16 u, and a
  *            weight by ln 2 times that; a convex sum of |v| <= 1 keeps it: 16.
  * broadcast  the same, plus the convolution's size^2 products of at most 1: 16 covers 7 x 7.
@@ -267,7 +267,7 @@ int64_t case_agent_count(const case_agent *c, case_step step)
  */
 double case_agent_tolerance(case_step step)
 {
-    static const double c[CASE_STEPS] = {4.0, 16.0, 16.0, 24.0};
+    static const double c[CASE_STEPS] = {2.0, 16.0, 16.0, 24.0};
     return c[step] * (double)FLT_EPSILON;
 }
 
