@@ -65,7 +65,9 @@ static void add_device(contexts_list *list, const clattn_device *device, bool la
 {
     static const uint32_t sizes[] = {64, 16, 32, 128, 256};
 
-    add(list, device, CLATTN_SHAPE_WIDE, 0);
+    /* Mesa's compiler spreads the wide kernels' vectors out to single lanes, which takes it minutes: only when asked for. */
+    if (!contains(device->platform, "rusticl") || setting("CLATTN_TEST_SHAPE") != NULL)
+        add(list, device, CLATTN_SHAPE_WIDE, 0);
     if (setting("CLATTN_TEST_WG") != NULL)
         ladder = true;
     for (size_t i = 0; i < (ladder ? sizeof sizes / sizeof *sizes : 1); i++)

@@ -2,7 +2,6 @@
  * Bad runs and bad bias handles. Every refusal gives its status and says which argument, which value and which limit; no
  * output changes by a bit. Runs on every device and on the CPU path.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,8 +183,7 @@ static void test_memory(void **state)
             refuse(&b, "memory of another context", &args, CLATTN_E_ARG, name);
         }
         tensor = *get_tensor(&good, i);
-        /* The guard behind the tensor is 64 elements: one more does not fit. */
-        tensor.offset += 65;
+        tensor.offset += 65; /* the guard behind the tensor is 64 elements */
         refuse(&b, "one element too few", &args, CLATTN_E_SHAPE,
                (const char *const[3]){tensors[i].name, "memory has"});
     }
