@@ -32,9 +32,11 @@ static inline Cell cell_at(const Pool args, int number)
     cell.y1 = (int)(((i + 1) * height + args.agent_h - 1) / args.agent_h);
     cell.x0 = (int)(j * width / args.agent_w);
     cell.x1 = (int)(((j + 1) * width + args.agent_w - 1) / args.agent_w);
-    const int class_tokens = args.grid.class_tokens;
-    cell.first_leaf = (class_tokens + cell.y0 * width + cell.x0) / args.leaf_tokens;
-    cell.last_leaf = (class_tokens + (cell.y1 - 1) * width + cell.x1 - 1) / args.leaf_tokens;
+    const long row = width;
+    const long first = args.grid.class_tokens + cell.y0 * row + cell.x0;
+    const long last = args.grid.class_tokens + (cell.y1 - 1) * row + cell.x1 - 1;
+    cell.first_leaf = (int)(first / args.leaf_tokens);
+    cell.last_leaf = (int)(last / args.leaf_tokens);
     return cell;
 }
 
@@ -48,22 +50,24 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
                              __global const float *q)
 {
     const Grid grid = args.grid;
-    /*
-     * Map tokens of the leaf: [begin, end). The last leaf may end beyond the map, and beyond an
-     * int.
-     */
-    const int begin = leaf * args.leaf_tokens - grid.class_tokens;
-    const long end = (long)begin + args.leaf_tokens;
+    const long width = grid.window_w;
+    /* Map tokens of the leaf: [begin, end). The last leaf may end beyond the map. */
+    const long begin = (long)leaf * args.leaf_tokens - grid.class_tokens;
+    const long end = begin + args.leaf_tokens;
+    const long run_begin = (long)args.first_leaf * args.leaf_tokens - grid.class_tokens;
     const int window_column = (window % grid.windows_x) * grid.window_w + grid.shift_x;
+    const int y_first = (int)max((long)cell.y0, begin / width);
+    const int y_end = (int)min((long)cell.y1, (end + width - 1) / width);
     float sum = 0.0f;
-    for (int y = cell.y0; y < cell.y1; y++) {
-        const int row = y * grid.window_w;
-        const int x0 = max(cell.x0, begin - row);
+    for (int y = y_first; y < y_end; y++) {
+        const long row = y * width;
+        const int x0 = (int)max((long)cell.x0, begin - row);
         const int x1 = (int)min((long)cell.x1, end - row);
         if (x0 >= x1)
             continue;
         __global const float *token =
-            q + token_offset(args.q, grid, window, grid.class_tokens + row + x0);
+            args.run ? q + (row + x0 - run_begin) * args.q.token
+                     : q + token_offset(args.q, grid, window, grid.class_tokens + (int)row + x0);
         int column = (window_column + x0) % grid.width;
         for (int x = x0; x < x1; x++) {
             sum += *token;
@@ -79,8 +83,8 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
 }
 
 /*
- * With one slot the cell's mean goes to `out`; else the sum of (cell, leaf) to `sums`. Leaves that
- * a cell skips give 0.
+ * With one slot the cell's mean goes to `out`; else, and in a run, the sum of (cell, leaf) to `sums`.
+ * Leaves that a cell skips give 0.
  */
 __kernel void agent_pool_partial(const Pool args, __global const float *restrict q,
                                  __global float *restrict sums, __global float *restrict out)
@@ -90,9 +94,9 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
     const int slot = (int)get_global_id(1) % args.slots;
     const int p = (int)get_global_id(2);
     const int channels = args.heads * args.dim;
-    const Cell cell = cell_at(args, number);
-    const int leaf = cell.first_leaf + slot;
-    if (channel >= channels || leaf > cell.last_leaf)
+    const Cell cell = cell_at(args, args.first_cell + number);
+    const int leaf = (args.run ? args.first_leaf : cell.first_leaf) + slot;
+    if (channel >= channels || (!args.run && leaf > cell.last_leaf))
         return;
 
     const int head = channel / args.dim;
@@ -101,7 +105,7 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
     const int window = p % args.windows;
     const float sum =
         leaf_sum(args, cell, leaf, window, q + view_base(args.q, picture, window, head) + dim);
-    if (args.slots == 1) {
+    if (args.slots == 1 && !args.run) {
         out[view_base(args.out, picture, window, head) + (size_t)(number * args.out.token + dim)] =
             cell_mean(cell, sum);
         return;
@@ -111,7 +115,10 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
     sums[index * (size_t)channels + (size_t)channel] = sum;
 }
 
-/* Adds a cell's partial sums in place, each item its own channel, and writes the mean. */
+/*
+ * Adds a cell's partial sums in place, each item its own channel, and writes the mean. With one slot
+ * they have been added before.
+ */
 __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
                                __global float *restrict out)
 {
@@ -134,7 +141,7 @@ __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
      * The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf
      * that the cell has.
      */
-    for (int step = 1; first / step != last / step; step *= 2) {
+    for (int step = 1; args.slots > 1 && first / step != last / step; step *= 2) {
         for (int left = first / (2 * step) * (2 * step); left + step <= last; left += 2 * step) {
             const int right = left + step;
             if (right > first)

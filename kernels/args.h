@@ -40,6 +40,14 @@ typedef struct Grid {
 } Grid;
 
 /*
+ * A tile of a larger map: how many of the map's rows and columns lie in memory around a grid's one window, for whoever reads
+ * neighbours. All 0: the window's edge is the map's, and there are zeros beyond. Only without windows.
+ */
+typedef struct Halo {
+    i32 top, left, bottom, right;
+} Halo;
+
+/*
  * Agent bias of one stage, entry (head, agent, token), times log2(e), evaluated from one buffer of f32 (src/ops/bias.c
  * makes it). With ha = head * agents + agent, and token t = class_tokens + g for entry g of the bias grid, y = g / grid_w, x = g % grid_w:
  * mode 0  none
@@ -69,6 +77,7 @@ typedef struct Attend {
     i64 dwc_weight_offset, dwc_bias_offset; /* first elements in their buffers */
     Bias bias;           /* agents are the queries in stage 1, the keys in stage 2 */
     Grid q_grid, k_grid; /* the agents' grid is linear */
+    Halo halo;           /* of tap around the query grid */
     i32 heads, windows;
     i32 queries, keys; /* per problem */
     float scale;       /* times log2(e) */
@@ -102,6 +111,10 @@ typedef struct Merge {
  * Adaptive average pool of q over each window: agent cell (i, j) is the mean over its rows and columns.
  * One partial sum per leaf that the cell touches: partial[((p * n + cell) * slots + (leaf - first leaf of the cell)) * channels + c], with
  * p = b * windows + w, c = head * dim + j. With slots == 1 the mean is written to `out` at once.
+ *
+ * run: q holds the tokens of leaves first_leaf .. first_leaf + slots - 1 of a larger map (the grid's window, one problem), its first
+ * token at q.offset and the others behind it at q.token. The sum of cell first_cell + i over leaf first_leaf + s, 0 where they do not meet,
+ * goes to partial[(i * slots + s) * channels + c].
  */
 typedef struct Pool {
     View q, out;
@@ -109,27 +122,39 @@ typedef struct Pool {
     i32 heads, dim, windows;
     i32 agent_h, agent_w;
     i32 leaf_tokens; /* leaves count class tokens too: leaf of token t is t / leaf_tokens */
-    i32 slots;       /* most leaves that any cell touches */
-    i32 pad;
+    i32 slots;       /* most leaves that any cell touches; run: its leaves */
+    i32 run, first_leaf, first_cell;
 } Pool;
 
-/* out (+)= DWC(v) + bias, or shortcut * v where size is 0; v on a grid of its own is resized bilinearly on the fly. */
+/*
+ * out (+)= DWC(v) + bias, or shortcut * v where size is 0; v on a grid of its own is resized bilinearly on the fly.
+ * A tile of a larger map: the grid is the tile, at (top, left) of a map of map_h x map_w tokens. v's first token is then the tile's, with
+ * `halo` around it; or, where v is resized, row v_top and column v_left of its map.
+ */
 typedef struct Dwc {
     View v, out;
     i64 weight_offset, bias_offset; /* first elements in their buffers */
     Grid grid;                      /* of the output */
-    i32 v_h, v_w; /* the map of v; differs from the grid's only where that has no windows */
+    Halo halo;
+    i32 map_h, map_w, top, left; /* untiled: the grid's height, width, 0, 0 */
+    i32 v_h, v_w; /* the map of v; differs from map_h x map_w only where there are no windows */
+    i32 v_top, v_left;
     i32 heads, dim, windows;
     i32 size, has_bias, accumulate;
     float shortcut; /* adds shortcut * v (resized), class tokens too */
     i32 pad;
 } Dwc;
 
-/* The smoothing filter's own steps: features of an RGB picture, and -|f|^2 / 2 of rows of floats. */
+/*
+ * The smoothing filter's own steps: features of a rectangle of an RGB picture, and -|f|^2 / 2 of rows of floats. The rectangle is
+ * height x width pixels at (top, left) of a picture of map_h x map_w; the pixels around it that lie in the picture are in memory too.
+ */
 typedef struct Features {
-    View rgb; /* row, token: strides of rows and pixels */
+    View rgb; /* offset: the rectangle's first pixel; row, token: strides of rows and pixels */
+    i64 feature_offset; /* of the first pixel's; the others follow row by row */
     i32 height, width;
-    float inv_sigma_color, inv_sigma_space; /* the latter over max(H, W) */
+    i32 map_h, map_w, top, left;
+    float inv_sigma_color, inv_sigma_space; /* the latter over max(map_h, map_w) */
 } Features;
 
 typedef struct Norms {

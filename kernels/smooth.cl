@@ -18,10 +18,12 @@ __kernel void smooth_features(const Features args, __global const float *restric
     if (x >= args.width)
         return;
 
-    const int top = max(y - 1, 0);
-    const int bottom = min(y + 1, args.height - 1);
-    const int left = max(x - 1, 0);
-    const int right = min(x + 1, args.width - 1);
+    const int map_y = args.top + y;
+    const int map_x = args.left + x;
+    const int top = map_y > 0 ? y - 1 : y;
+    const int bottom = map_y + 1 < args.map_h ? y + 1 : y;
+    const int left = map_x > 0 ? x - 1 : x;
+    const int right = map_x + 1 < args.map_w ? x + 1 : x;
     float red = 0.0f;
     float green = 0.0f;
     float blue = 0.0f;
@@ -36,12 +38,13 @@ __kernel void smooth_features(const Features args, __global const float *restric
     }
 
     const float count = (float)((bottom - top + 1) * (right - left + 1));
-    __global float *feature = features + 5 * ((size_t)y * (size_t)args.width + (size_t)x);
+    __global float *feature =
+        features + args.feature_offset + 5 * ((size_t)y * (size_t)args.width + (size_t)x);
     feature[0] = red / count * args.inv_sigma_color;
     feature[1] = green / count * args.inv_sigma_color;
     feature[2] = blue / count * args.inv_sigma_color;
-    feature[3] = (float)y * args.inv_sigma_space;
-    feature[4] = (float)x * args.inv_sigma_space;
+    feature[3] = (float)map_y * args.inv_sigma_space;
+    feature[4] = (float)map_x * args.inv_sigma_space;
 }
 
 /* norms[i] = -|row i|^2 / 2: turns a softmax over products into one over distances. */

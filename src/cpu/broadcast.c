@@ -37,6 +37,7 @@ static void add_convolution(const attend_block *block)
         .weight =
             args->dwc_size > 0 ? mem->dwc_weight + channel * args->dwc_size * args->dwc_size : NULL,
         .bias = args->dwc_size > 0 && args->has_dwc_bias ? mem->dwc_bias + channel : NULL,
+        .halo = args->halo,
         .out = mem->out,
         .out_at = tokens_of(&args->out, &args->q_grid, block->p, args->windows, block->head),
         .size = args->dwc_size,

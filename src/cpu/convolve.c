@@ -51,13 +51,13 @@ FORCE_INLINE void add_resized(const band *b, i32 channels, i32 y, i32 x, const f
 {
     const convolution *c = b->c;
     const tokens *v_at = &c->v_at;
-    const taps rows = resize_taps(y, c->v_h, c->out_at.window_h);
-    const taps columns = resize_taps(x, c->v_w, c->out_at.window_w);
+    const taps rows = resize_taps(c->top + y, c->v_h, c->map_h);
+    const taps columns = resize_taps(c->left + x, c->v_w, c->map_w);
     const float *map = c->v + v_at->base + v_at->class_tokens * v_at->token + b->channel;
-    const float *above = map + rows.first * v_at->row;
-    const float *below = map + rows.second * v_at->row;
-    const i64 left = columns.first * v_at->token;
-    const i64 right = columns.second * v_at->token;
+    const float *above = map + (rows.first - c->v_top) * v_at->row;
+    const float *below = map + (rows.second - c->v_top) * v_at->row;
+    const i64 left = (columns.first - c->v_left) * v_at->token;
+    const i64 right = (columns.second - c->v_left) * v_at->token;
     EACH (i, channels) {
         const float upper = mad(columns.share, above[right + i] - above[left + i], above[left + i]);
         const float lower = mad(columns.share, below[right + i] - below[left + i], below[left + i]);
@@ -92,9 +92,10 @@ FORCE_INLINE void map_token(const band *b, i32 channels, i32 y, i32 x, float *ou
 {
     const convolution *c = b->c;
     const i32 reach = c->size / 2;
-    const i32 height = c->out_at.window_h;
-    const i32 width = c->out_at.window_w;
-    const i32 first_j = x < reach ? reach - x : 0;
+    const i32 height = c->out_at.window_h + c->halo.bottom;
+    const i32 width = c->out_at.window_w + c->halo.right;
+    const i32 left = x + c->halo.left; /* columns before this one */
+    const i32 first_j = left < reach ? reach - left : 0;
     const i32 last_j = width - x <= reach ? reach + width - x : c->size;
     float sum[CHANNELS];
 
@@ -102,7 +103,7 @@ FORCE_INLINE void map_token(const band *b, i32 channels, i32 y, i32 x, float *ou
         sum[i] = 0.0f;
     for (i32 i = b->first_row; i < b->last_row; i++) {
         const i32 row = y + i - reach;
-        if (row < 0 || row >= height)
+        if (row < -c->halo.top || row >= height)
             continue;
         for (i32 j = first_j; j < last_j; j++)
             add_tap(b, channels, row, x + j - reach,

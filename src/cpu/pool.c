@@ -29,8 +29,11 @@ static cell cell_at(const Pool *args, i32 number)
     c.y1 = (i32)(((i + 1) * grid->window_h + args->agent_h - 1) / args->agent_h);
     c.x0 = (i32)(j * grid->window_w / args->agent_w);
     c.x1 = (i32)(((j + 1) * grid->window_w + args->agent_w - 1) / args->agent_w);
-    c.first_leaf = (grid->class_tokens + c.y0 * grid->window_w + c.x0) / args->leaf_tokens;
-    c.last_leaf = (grid->class_tokens + (c.y1 - 1) * grid->window_w + c.x1 - 1) / args->leaf_tokens;
+    const i64 width = grid->window_w;
+    const i64 first = grid->class_tokens + c.y0 * width + c.x0;
+    const i64 last = grid->class_tokens + (c.y1 - 1) * width + c.x1 - 1;
+    c.first_leaf = (i32)(first / args->leaf_tokens);
+    c.last_leaf = (i32)(last / args->leaf_tokens);
     return c;
 }
 
@@ -39,16 +42,21 @@ static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_
                      float *sum)
 {
     const Grid *grid = &args->grid;
+    const i64 width = grid->window_w;
     /* Map tokens of the leaf: [begin, end). */
     const i64 begin = (i64)leaf * args->leaf_tokens - grid->class_tokens;
     const i64 end = begin + args->leaf_tokens;
+    const i64 run_begin = (i64)args->first_leaf * args->leaf_tokens - grid->class_tokens;
+    const i64 y_first = begin / width > c->y0 ? begin / width : c->y0;
+    const i64 y_end = (end + width - 1) / width < c->y1 ? (end + width - 1) / width : c->y1;
     memset(sum, 0, (size_t)args->dim * sizeof *sum);
-    for (i32 y = c->y0; y < c->y1; y++) {
-        const i64 row = (i64)y * grid->window_w;
+    for (i64 y = y_first; y < y_end; y++) {
+        const i64 row = y * width;
         const i64 x0 = begin - row > c->x0 ? begin - row : c->x0;
         const i64 x1 = end - row < c->x1 ? end - row : c->x1;
         for (i64 x = x0; x < x1; x++) {
-            const float *token = q + map_offset(q_at, y, (i32)x);
+            const float *token = args->run ? q + q_at->base + (row + x - run_begin) * q_at->token
+                                           : q + map_offset(q_at, (i32)y, (i32)x);
             EACH (j, args->dim)
                 sum[j] += token[j];
         }
@@ -73,14 +81,14 @@ void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out,
     const i64 cells = (i64)args->agent_h * args->agent_w;
     const i64 p = item / args->slots / cells;
     const i32 number = (i32)(item / args->slots % cells);
-    const cell c = cell_at(args, number);
-    const i32 leaf = c.first_leaf + (i32)(item % args->slots);
-    if (leaf > c.last_leaf)
+    const cell c = cell_at(args, args->first_cell + number);
+    const i32 leaf = (args->run ? args->first_leaf : c.first_leaf) + (i32)(item % args->slots);
+    if (!args->run && leaf > c.last_leaf)
         return;
 
     for (i32 head = 0; head < args->heads; head++) {
         const tokens q_at = tokens_of(&args->q, &args->grid, p, args->windows, head);
-        if (args->slots == 1) {
+        if (args->slots == 1 && !args->run) {
             float *mean = agent_row(args, out, p, number, head);
             leaf_sum(args, &c, leaf, &q_at, q, mean);
             write_mean(args, &c, mean, mean);
@@ -104,7 +112,7 @@ void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
      * The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf
      * that the cell has.
      */
-    for (i64 step = 1; first / step != last / step; step *= 2)
+    for (i64 step = 1; args->slots > 1 && first / step != last / step; step *= 2)
         for (i64 left = first / (2 * step) * (2 * step); left + step <= last; left += 2 * step) {
             const i64 right = left + step;
             if (right <= first)

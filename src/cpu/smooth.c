@@ -14,13 +14,15 @@
 void cpu_smooth_features(const Features *args, const float *rgb, float *features, int64_t item)
 {
     const i32 y = (i32)item;
-    const i32 top = y > 0 ? y - 1 : 0;
-    const i32 bottom = y + 1 < args->height ? y + 1 : y;
+    const i32 map_y = args->top + y;
+    const i32 top = map_y > 0 ? y - 1 : y;
+    const i32 bottom = map_y + 1 < args->map_h ? y + 1 : y;
     const float *picture = rgb + args->rgb.offset;
 
     for (i32 x = 0; x < args->width; x++) {
-        const i32 left = x > 0 ? x - 1 : 0;
-        const i32 right = x + 1 < args->width ? x + 1 : x;
+        const i32 map_x = args->left + x;
+        const i32 left = map_x > 0 ? x - 1 : x;
+        const i32 right = map_x + 1 < args->map_w ? x + 1 : x;
         float sum[3] = {0.0f, 0.0f, 0.0f};
         for (i32 row = top; row <= bottom; row++)
             for (i32 column = left; column <= right; column++) {
@@ -29,11 +31,11 @@ void cpu_smooth_features(const Features *args, const float *rgb, float *features
                     sum[i] += pixel[i];
             }
         const float count = (float)((bottom - top + 1) * (right - left + 1));
-        float *feature = features + FEATURES * ((i64)y * args->width + x);
+        float *feature = features + args->feature_offset + FEATURES * ((i64)y * args->width + x);
         for (i32 i = 0; i < 3; i++)
             feature[i] = sum[i] / count * args->inv_sigma_color;
-        feature[3] = (float)y * args->inv_sigma_space;
-        feature[4] = (float)x * args->inv_sigma_space;
+        feature[3] = (float)map_y * args->inv_sigma_space;
+        feature[4] = (float)map_x * args->inv_sigma_space;
     }
 }
 

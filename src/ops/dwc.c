@@ -41,6 +41,8 @@ clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
     CLATTN_TRY(
         clattn__check_reserved(&ctx->log, d->reserved, sizeof d->reserved / sizeof *d->reserved));
     plan->dwc_args = (Dwc){.grid = grid,
+                           .map_h = grid.height,
+                           .map_w = grid.width,
                            .v_h = (i32)d->in_height,
                            .v_w = (i32)d->in_width,
                            .heads = (i32)d->heads,

@@ -89,6 +89,8 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     plan->features_args =
         (Features){.height = (i32)desc->height,
                    .width = (i32)desc->width,
+                   .map_h = (i32)desc->height,
+                   .map_w = (i32)desc->width,
                    .inv_sigma_color = 1.0f / color,
                    .inv_sigma_space = (float)(1.0 / ((double)longer * (double)space))};
     const uint64_t row = sizeof(float);
