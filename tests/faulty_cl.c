@@ -53,9 +53,19 @@ static bool fails(const char *name)
         faulty_cl.live += error == CL_SUCCESS && event;                                            \
         return error;                                                                              \
     }
+#define MAP_CALL(result, name, parameters, arguments)                                              \
+    static result CL_API_CALL faulty_##name parameters                                             \
+    {                                                                                              \
+        if (fails(#name)) {                                                                        \
+            *error = faulty_cl.code;                                                               \
+            return NULL;                                                                           \
+        }                                                                                          \
+        return faulty_cl.real->name arguments;                                                     \
+    }
 CLATTN__CL_STATUS_CALLS(STATUS_CALL)
 CLATTN__CL_OBJECT_CALLS(OBJECT_CALL)
 CLATTN__CL_ENQUEUE_CALLS(ENQUEUE_CALL)
+CLATTN__CL_MAP_CALLS(MAP_CALL)
 
 #define FAULTY(result, name, parameters, arguments) .name = faulty_##name,
 const clattn__cl_api faulty_cl_table = {CLATTN__CL_CALLS(FAULTY)};

@@ -64,8 +64,27 @@ void clattn__context_delete(clattn_context *ctx)
     clattn__free(ctx);
 }
 
+clattn_status clattn__context_lane(clattn_context *ctx, clattn_context **lane)
+{
+    return ctx->backend->lane(ctx, lane);
+}
+
+void clattn__context_lane_end(clattn_context **lane)
+{
+    if (*lane != NULL && (*lane)->parent != NULL)
+        clattn_context_destroy(lane);
+    *lane = NULL;
+}
+
+const clattn_context *clattn__context_owner(const clattn_context *ctx)
+{
+    return ctx->parent != NULL ? ctx->parent : ctx;
+}
+
 bool clattn__bytes_fit(clattn_context *ctx, uint64_t bytes)
 {
+    if (ctx->parent != NULL)
+        return clattn__bytes_fit(ctx->parent, bytes);
     clattn__mutex_lock(&ctx->bytes_lock);
     uint64_t cap = ctx->params.byte_cap ? ctx->params.byte_cap : UINT64_MAX;
     bool fits = bytes <= cap && ctx->bytes_now <= cap - bytes;
@@ -83,7 +102,7 @@ clattn_status clattn__bytes_take(clattn_context *ctx, uint64_t bytes)
     if (clattn__bytes_fit(ctx, bytes))
         return CLATTN_OK;
     uint64_t now = 0;
-    clattn_context_bytes(ctx, &now, NULL);
+    clattn_context_bytes(clattn__context_owner(ctx), &now, NULL);
     clattn__log(&ctx->log, CLATTN_LOG_ERROR,
                 "%llu bytes are wanted and %llu are held; params.byte_cap is %llu",
                 (unsigned long long)bytes, (unsigned long long)now,
@@ -93,6 +112,10 @@ clattn_status clattn__bytes_take(clattn_context *ctx, uint64_t bytes)
 
 void clattn__bytes_give(clattn_context *ctx, uint64_t bytes)
 {
+    if (ctx->parent != NULL) {
+        clattn__bytes_give(ctx->parent, bytes);
+        return;
+    }
     clattn__mutex_lock(&ctx->bytes_lock);
     ctx->bytes_now -= bytes;
     clattn__mutex_unlock(&ctx->bytes_lock);

@@ -18,6 +18,15 @@ typedef struct clattn__backend {
                            const void *source, uint64_t bytes);
     clattn_status (*read)(clattn_context *ctx, const clattn_memory *memory, uint64_t offset,
                           void *target, uint64_t bytes);
+    /*
+     * A pointer through which the host sees `bytes` of memory from the start: fresh (nothing of what was there is kept), or as it
+     * is. Waits for what was enqueued. Ends with unmap, before anything else uses the memory.
+     */
+    clattn_status (*map)(clattn_context *ctx, const clattn_memory *memory, uint64_t bytes,
+                         bool fresh, void **pointer);
+    clattn_status (*unmap)(clattn_context *ctx, const clattn_memory *memory, void *pointer);
+    /* See clattn__context_lane(). */
+    clattn_status (*lane)(clattn_context *ctx, clattn_context **lane);
     /* Checks that `memory` is of this back end and context; fills memory->bytes. `what` names the argument in the log. */
     clattn_status (*check_memory)(clattn_context *ctx, const char *what, clattn_memory *memory);
 } clattn__backend;
@@ -28,6 +37,7 @@ struct clattn__cpu_path; /* src/cpu/cpu.h */
 struct clattn_context {
     uint64_t
         magic; /* CLATTN__CONTEXT_MAGIC while alive: a foreign or freed handle is refused, not followed */
+    clattn_context *parent; /* of a lane: programs and bytes are the parent's; else NULL */
     clattn_log log;
     /* Defaults filled in; on OpenCL, shape is never AUTO and the limits never exceed the device's. */
     clattn_context_params params;
@@ -49,6 +59,17 @@ bool clattn__context_valid(const clattn_context *ctx);
 clattn_status clattn__context_new(const clattn_context_params *params, clattn_context **ctx);
 /* Frees the common part alone, for a back end whose creation failed. */
 void clattn__context_delete(clattn_context *ctx);
+
+/*
+ * A second way to work on the same device beside others: a context with a queue of its own and the programs, memory and byte count
+ * of `ctx`, which must outlive it. On the CPU path, whose runs take turns, it is `ctx` itself. Ended with
+ * clattn__context_lane_end().
+ */
+clattn_status clattn__context_lane(clattn_context *ctx, clattn_context **lane);
+void clattn__context_lane_end(clattn_context **lane);
+
+/* The context that owns what this one uses: itself, or a lane's parent. */
+const clattn_context *clattn__context_owner(const clattn_context *ctx);
 
 /* Counts bytes against the cap; CLATTN_E_BUDGET, with the numbers in the log, when they do not fit. */
 clattn_status clattn__bytes_take(clattn_context *ctx, uint64_t bytes);

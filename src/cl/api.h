@@ -11,7 +11,7 @@
 #include "cl/cl.h"
 
 /*
- * Three lists, X(result, name, parameters, arguments), by how a call reports failure and what it
+ * Four lists, X(result, name, parameters, arguments), by how a call reports failure and what it
  * leaves behind.
  */
 
@@ -95,6 +95,10 @@
       (cl_command_queue queue, cl_mem memory, cl_bool blocking, size_t offset, size_t size,        \
        const void *source, cl_uint wait_count, const cl_event *wait, cl_event *event),             \
       (queue, memory, blocking, offset, size, source, wait_count, wait, event))                    \
+    X(cl_int, clEnqueueUnmapMemObject,                                                             \
+      (cl_command_queue queue, cl_mem memory, void *pointer, cl_uint wait_count,                   \
+       const cl_event *wait, cl_event *event),                                                     \
+      (queue, memory, pointer, wait_count, wait, event))                                           \
     X(cl_int, clEnqueueNDRangeKernel,                                                              \
       (cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t *first,          \
        const size_t *global, const size_t *local, cl_uint wait_count, const cl_event *wait,        \
@@ -107,10 +111,18 @@
       (cl_command_queue queue, cl_uint wait_count, const cl_event *wait, cl_event *event),         \
       (queue, wait_count, wait, event))
 
+/* It gives a pointer, and an error code through its last parameter, `error`; what it makes ends with clEnqueueUnmapMemObject. */
+#define CLATTN__CL_MAP_CALLS(X)                                                                    \
+    X(void *, clEnqueueMapBuffer,                                                                  \
+      (cl_command_queue queue, cl_mem memory, cl_bool blocking, cl_map_flags flags, size_t offset, \
+       size_t size, cl_uint wait_count, const cl_event *wait, cl_event *event, cl_int *error),     \
+      (queue, memory, blocking, flags, offset, size, wait_count, wait, event, error))
+
 #define CLATTN__CL_CALLS(X)                                                                        \
     CLATTN__CL_STATUS_CALLS(X)                                                                     \
     CLATTN__CL_OBJECT_CALLS(X)                                                                     \
-    CLATTN__CL_ENQUEUE_CALLS(X)
+    CLATTN__CL_ENQUEUE_CALLS(X)                                                                    \
+    CLATTN__CL_MAP_CALLS(X)
 
 #define CLATTN__CL_FIELD(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
 typedef struct clattn__cl_api {

@@ -10,7 +10,8 @@ static void destroy(clattn_context *ctx)
     struct clattn__cl *cl = ctx->cl;
     if (cl->queue)
         cl->api->clFinish(cl->queue);
-    clattn__programs_destroy(ctx);
+    if (!ctx->parent)
+        clattn__programs_destroy(ctx);
     clattn__buffers_destroy(ctx);
     if (cl->queue)
         cl->api->clReleaseCommandQueue(cl->queue);
@@ -27,6 +28,8 @@ static clattn_status finish(clattn_context *ctx)
     return clattn__cl_check(ctx, ctx->cl->api->clFinish(ctx->cl->queue), "clFinish");
 }
 
+static clattn_status lane(clattn_context *ctx, clattn_context **result);
+
 static const clattn__backend opencl_backend = {
     .destroy = destroy,
     .finish = finish,
@@ -34,6 +37,9 @@ static const clattn__backend opencl_backend = {
     .free = clattn__cl_memory_free,
     .write = clattn__cl_memory_write,
     .read = clattn__cl_memory_read,
+    .map = clattn__cl_memory_map,
+    .unmap = clattn__cl_memory_unmap,
+    .lane = lane,
     .check_memory = clattn__cl_memory_check,
 };
 
@@ -143,6 +149,32 @@ clattn_status clattn_context_create(cl_device_id device, const clattn_context_pa
     CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateCommandQueue"));
 out:
     return result ? end(ctx, status, result) : status;
+}
+
+static clattn_status lane(clattn_context *ctx, clattn_context **result)
+{
+    clattn_status status = CLATTN_OK;
+    const struct clattn__cl *of = ctx->cl;
+    clattn_context *made = NULL;
+    cl_int error = CL_SUCCESS;
+
+    CLATTN_TRY(clattn__context_new(&ctx->params, &made));
+    made->backend = &opencl_backend;
+    made->parent = ctx;
+    made->device = ctx->device;
+    made->cl = clattn__alloc(sizeof *made->cl);
+    CLATTN_CHECK(&ctx->log, made->cl, CLATTN_E_NOMEM, "out of host memory for a context");
+    made->cl->api = of->api;
+    made->cl->programs = of->programs;
+    CLATTN_TRY(clattn__buffers_create(made));
+    CLATTN_TRY(clattn__cl_check(made, of->api->clRetainDevice(of->device), "clRetainDevice"));
+    made->cl->device = of->device;
+    CLATTN_TRY(clattn__cl_check(made, of->api->clRetainContext(of->context), "clRetainContext"));
+    made->cl->context = of->context;
+    made->cl->queue = of->api->clCreateCommandQueue(of->context, of->device, 0, &error);
+    CLATTN_TRY(clattn__cl_check(made, error, "clCreateCommandQueue"));
+out:
+    return end(made, status, result);
 }
 
 /* True where the context was made for the device. */

@@ -58,6 +58,32 @@ out:
     return status;
 }
 
+clattn_status clattn__cl_memory_map(clattn_context *ctx, const clattn_memory *memory,
+                                    uint64_t bytes, bool fresh, void **pointer)
+{
+    clattn_status status = CLATTN_OK;
+    struct clattn__cl *cl = ctx->cl;
+    cl_int error = CL_SUCCESS;
+    const cl_map_flags flags =
+        fresh ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ | CL_MAP_WRITE;
+    CLATTN_TRY(order(ctx));
+    void *mapped = cl->api->clEnqueueMapBuffer(cl->queue, memory->mem, CL_TRUE, flags, 0,
+                                               (size_t)bytes, 0, NULL, NULL, &error);
+    CLATTN_TRY(clattn__cl_check(ctx, error, "clEnqueueMapBuffer"));
+    *pointer = mapped;
+out:
+    return status;
+}
+
+clattn_status clattn__cl_memory_unmap(clattn_context *ctx, const clattn_memory *memory,
+                                      void *pointer)
+{
+    struct clattn__cl *cl = ctx->cl;
+    cl_int error =
+        cl->api->clEnqueueUnmapMemObject(cl->queue, memory->mem, pointer, 0, NULL, NULL);
+    return clattn__cl_check(ctx, error, "clEnqueueUnmapMemObject");
+}
+
 /*
  * One value of a buffer, with the argument's name in the message when the driver refuses: it may be
  * no buffer at all.

@@ -10,6 +10,10 @@ clattn_status clattn__cl_memory_write(clattn_context *ctx, const clattn_memory *
                                       uint64_t offset, const void *source, uint64_t bytes);
 clattn_status clattn__cl_memory_read(clattn_context *ctx, const clattn_memory *memory,
                                      uint64_t offset, void *target, uint64_t bytes);
+clattn_status clattn__cl_memory_map(clattn_context *ctx, const clattn_memory *memory,
+                                    uint64_t bytes, bool fresh, void **pointer);
+clattn_status clattn__cl_memory_unmap(clattn_context *ctx, const clattn_memory *memory,
+                                      void *pointer);
 clattn_status clattn__cl_memory_check(clattn_context *ctx, const char *what, clattn_memory *memory);
 
 #endif

@@ -97,15 +97,19 @@ static bool no_room(cl_int error)
            error == CL_OUT_OF_HOST_MEMORY || error == CL_INVALID_BUFFER_SIZE;
 }
 
-/* Asks the driver, and once more after the kept buffers are gone. */
+/*
+ * Asks the driver, and once more after the kept buffers are gone. Where device and host share memory, the driver's own host
+ * memory is what both can use without a copy.
+ */
 static clattn_status create(clattn_context *ctx, uint64_t bytes, cl_mem *object)
 {
     struct clattn__cl *cl = ctx->cl;
+    const cl_mem_flags flags =
+        CL_MEM_READ_WRITE | (ctx->device.shares_host_memory ? CL_MEM_ALLOC_HOST_PTR : 0);
     cl_int error = CL_SUCCESS;
-    *object = cl->api->clCreateBuffer(cl->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
+    *object = cl->api->clCreateBuffer(cl->context, flags, (size_t)bytes, NULL, &error);
     if (no_room(error) && release_kept(ctx))
-        *object =
-            cl->api->clCreateBuffer(cl->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
+        *object = cl->api->clCreateBuffer(cl->context, flags, (size_t)bytes, NULL, &error);
     if (error == CL_SUCCESS)
         return CLATTN_OK;
     clattn__log(&ctx->log, CLATTN_LOG_ERROR,

@@ -104,6 +104,26 @@ static clattn_status read(clattn_context *ctx, const clattn_memory *memory, uint
     return CLATTN_OK;
 }
 
+static clattn_status map(clattn_context *ctx, const clattn_memory *memory, uint64_t bytes,
+                         bool fresh, void **pointer)
+{
+    (void)ctx, (void)bytes, (void)fresh;
+    *pointer = memory->host;
+    return CLATTN_OK;
+}
+
+static clattn_status unmap(clattn_context *ctx, const clattn_memory *memory, void *pointer)
+{
+    (void)ctx, (void)memory, (void)pointer;
+    return CLATTN_OK;
+}
+
+static clattn_status lane(clattn_context *ctx, clattn_context **result)
+{
+    *result = ctx;
+    return CLATTN_OK;
+}
+
 static clattn_status check_memory(clattn_context *ctx, const char *what, clattn_memory *memory)
 {
     clattn_status status = CLATTN_OK;
@@ -128,6 +148,9 @@ static const clattn__backend cpu_backend = {
     .free = free_memory,
     .write = write,
     .read = read,
+    .map = map,
+    .unmap = unmap,
+    .lane = lane,
     .check_memory = check_memory,
 };
 
