@@ -2,6 +2,7 @@
 #include "cpu/cpu.h"
 #include "ops/bias.h"
 #include "ops/plan.h"
+#include "ops/steps.h"
 
 enum { KERNEL_AGGREGATE, KERNEL_MERGE };
 enum { SCRATCH_STATES };
@@ -54,9 +55,9 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                                    .leaves = (i32)leaves,
                                    .dim_v = (i32)s->dim_v,
                                    .out_scale = 1.0f};
-        if (!clattn_context_is_cpu(ctx))
-            CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_merge", "agent_merge", ""));
     }
+    if (!clattn_context_is_cpu(ctx))
+        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_merge", "agent_merge", ""));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -125,12 +126,27 @@ static void cpu_merge(void *arg, int64_t i)
     job->ops->merge(job->args, job->states, job->out, i);
 }
 
+static clattn_status enqueue_merge(const clattn_plan *plan, const clattn_workspace *ws,
+                                   const Merge *merge, const clattn_memory *states,
+                                   const clattn_memory *out, clattn__chain *chain)
+{
+    clattn_context *ctx = plan->ctx;
+    const int64_t problems = plan->attend.problems;
+
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, merge, states->host, out->host};
+        clattn__cpu_for(ctx, problems * merge->queries, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {states->mem, out->mem};
+    const size_t global[3] = {(size_t)merge->dim_v, (size_t)merge->queries, (size_t)problems};
+    return clattn__launch(chain, ws, KERNEL_MERGE, merge, sizeof *merge, buffers, 2, global, NULL);
+}
+
 clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_workspace *ws,
                                               const void *opaque, clattn__chain *chain)
 {
     clattn_status status = CLATTN_OK;
-    clattn_context *ctx = plan->ctx;
-    const clattn__shape *s = &plan->shape;
     clattn__attend_bounds b = {0};
     Attend a = plan->attend_args;
 
@@ -145,15 +161,7 @@ clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_wo
     merge.out = out.view;
     b.out = (clattn__bound){.memory = *states};
     CLATTN_TRY(clattn__attend_enqueue(plan, ws, a, &b, chain));
-    if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, &merge, states->host, clattn__bound_host(&out)};
-        clattn__cpu_for(ctx, plan->attend.problems * s->agents, cpu_merge, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem buffers[] = {states->mem, out.memory.mem};
-    const size_t global[3] = {(size_t)s->dim_v, (size_t)s->agents, (size_t)plan->attend.problems};
-    CLATTN_TRY(
-        clattn__launch(chain, ws, KERNEL_MERGE, &merge, sizeof merge, buffers, 2, global, NULL));
+    CLATTN_TRY(enqueue_merge(plan, ws, &merge, states, &out.memory, chain));
 out:
     return status;
 }
@@ -163,4 +171,67 @@ clattn_status clattn_agent_aggregate_run(const clattn_plan *plan, clattn_workspa
                                          const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "agent_aggregate", clattn__agent_aggregate_enqueue);
+}
+
+static int step_child(clattn__gather what)
+{
+    return what == CLATTN__GATHER_REFINE ? CLATTN__CHILD_REFINE : CLATTN__CHILD_AGGREGATE;
+}
+
+/* (token, head, dim) without gaps. */
+static View rows_of(const Attend *a, i32 dim)
+{
+    return (View){.head = dim, .token = (i64)a->heads * dim};
+}
+
+clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__aggregate_tile *run,
+                                         int64_t first, int64_t count)
+{
+    const int child = step_child(run->what);
+    const clattn_plan *plan = steps->plan->children[child];
+    const clattn__steps_problem *problem = &steps->problem;
+    clattn__attend_bounds b = {.q.memory = run->agents,
+                               .k.memory = run->k,
+                               .v.memory = run->v,
+                               .key_bias.memory = run->key_bias,
+                               .out.memory = run->out};
+    clattn__chain chain;
+    Attend a = plan->attend_args;
+    const int64_t leaves = (run->tokens + problem->k_leaf - 1) / problem->k_leaf;
+
+    a.q = rows_of(&a, a.dim);
+    a.k = rows_of(&a, a.dim);
+    a.v = rows_of(&a, a.dim_v);
+    a.out = rows_of(&a, a.dim_v);
+    a.key_bias = rows_of(&a, 1);
+    a.k_grid = clattn__grid_line(run->tokens);
+    a.keys = (i32)run->tokens;
+    a.leaf_tokens = (i32)problem->k_leaf;
+    a.leaves = problem->one_leaf ? 1 : (i32)(leaves > 2 ? leaves : 2);
+    clattn__agent_bias_stage(run->bias, 1, &a.bias, &b.bias);
+    if (run->bias != NULL)
+        clattn__bias_from(&a.bias, run->token);
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(&chain, clattn__attend_blocks(plan, steps->ws->children[child], &a, &b,
+                                                           first, count, &chain));
+}
+
+clattn_status clattn__step_aggregate_root(clattn__steps *steps, clattn__gather what,
+                                          clattn_memory root, clattn_memory va)
+{
+    const int child = step_child(what);
+    const clattn_plan *plan = steps->plan->children[child];
+    const Attend *a = &plan->attend_args;
+    const Merge merge = {.out = rows_of(a, a->dim_v),
+                         .heads = a->heads,
+                         .windows = 1,
+                         .queries = a->queries,
+                         .leaves = 1,
+                         .dim_v = a->dim_v,
+                         .out_scale = 1.0f};
+    clattn__chain chain;
+
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(
+        &chain, enqueue_merge(plan, steps->ws->children[child], &merge, &root, &va, &chain));
 }

@@ -1,7 +1,6 @@
 /* The whole of agent attention: its three steps on one chain, with the agents and what they gathered in scratch memory. */
 #include "ops/plan.h"
 
-enum { CHILD_POOL, CHILD_AGGREGATE, CHILD_BROADCAST };
 enum { SCRATCH_AGENTS, SCRATCH_VA };
 
 static uint64_t scratch_bytes(const clattn__shape *s, int64_t dim)
@@ -35,11 +34,11 @@ clattn_status clattn_agent_attention_plan(clattn_context *ctx,
     plan->scratch[SCRATCH_AGENTS] = desc->agents_given ? 0 : agents;
     plan->scratch[SCRATCH_VA] = va;
     if (!desc->agents_given)
-        CLATTN_TRY(clattn_agent_pool_plan(ctx, desc, &plan->children[CHILD_POOL]));
-    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, desc, &plan->children[CHILD_AGGREGATE]));
-    CLATTN_TRY(clattn_agent_broadcast_plan(ctx, desc, &plan->children[CHILD_BROADCAST]));
+        CLATTN_TRY(clattn_agent_pool_plan(ctx, desc, &plan->children[CLATTN__CHILD_POOL]));
+    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, desc, &plan->children[CLATTN__CHILD_AGGREGATE]));
+    CLATTN_TRY(clattn_agent_broadcast_plan(ctx, desc, &plan->children[CLATTN__CHILD_BROADCAST]));
 
-    const clattn_plan_info *core = &plan->children[CHILD_AGGREGATE]->info;
+    const clattn_plan_info *core = &plan->children[CLATTN__CHILD_AGGREGATE]->info;
     plan->info.leaf_tokens = core->leaf_tokens;
     plan->info.leaves = core->leaves;
     plan->info.work_group = core->work_group;
@@ -52,8 +51,8 @@ out:
 static clattn_status check(const clattn_plan *plan, const clattn_agent_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_plan *aggregate = plan->children[CHILD_AGGREGATE];
-    const clattn_plan *broadcast = plan->children[CHILD_BROADCAST];
+    const clattn_plan *aggregate = plan->children[CLATTN__CHILD_AGGREGATE];
+    const clattn_plan *broadcast = plan->children[CLATTN__CHILD_BROADCAST];
     Attend a = aggregate->attend_args;
     Attend b = broadcast->attend_args;
     clattn__attend_bounds first = {0};
@@ -88,12 +87,14 @@ clattn_status clattn__agent_attention_enqueue(const clattn_plan *plan, clattn_wo
     }
     CLATTN_TRY(check(plan, &args));
     if (!plan->desc.agents_given)
-        CLATTN_TRY(clattn__agent_pool_enqueue(plan->children[CHILD_POOL], ws->children[CHILD_POOL],
-                                              &args, chain));
-    CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_AGGREGATE],
-                                               ws->children[CHILD_AGGREGATE], &args, chain));
-    CLATTN_TRY(clattn__agent_broadcast_enqueue(plan->children[CHILD_BROADCAST],
-                                               ws->children[CHILD_BROADCAST], &args, chain));
+        CLATTN_TRY(clattn__agent_pool_enqueue(plan->children[CLATTN__CHILD_POOL],
+                                              ws->children[CLATTN__CHILD_POOL], &args, chain));
+    CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CLATTN__CHILD_AGGREGATE],
+                                               ws->children[CLATTN__CHILD_AGGREGATE], &args,
+                                               chain));
+    CLATTN_TRY(clattn__agent_broadcast_enqueue(plan->children[CLATTN__CHILD_BROADCAST],
+                                               ws->children[CLATTN__CHILD_BROADCAST], &args,
+                                               chain));
 out:
     return status;
 }

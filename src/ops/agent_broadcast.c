@@ -4,6 +4,7 @@
  */
 #include "ops/bias.h"
 #include "ops/plan.h"
+#include "ops/steps.h"
 
 enum { CHILD_DWC };
 
@@ -203,4 +204,117 @@ clattn_status clattn_agent_broadcast_run(const clattn_plan *plan, clattn_workspa
                                          const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "agent_broadcast", clattn__agent_broadcast_enqueue);
+}
+
+/* (token, head, dim) without gaps, `width` tokens per row. */
+static View rows_of(const Attend *a, i32 dim, int64_t width)
+{
+    const i64 channels = (i64)a->heads * dim;
+    return (View){.head = dim, .row = width * channels, .token = channels};
+}
+
+/* The tile's tokens: a rectangle, or class tokens alone. What lies around it in memory never wraps. */
+static Grid tile_grid(const clattn__broadcast_tile *t)
+{
+    const bool map = t->class_count == 0;
+    Grid grid = {.height = INT32_MAX,
+                 .width = INT32_MAX,
+                 .window_h = map ? (i32)t->height : 1,
+                 .window_w = map ? (i32)t->width : 1,
+                 .windows_x = 1,
+                 .class_tokens = (i32)t->class_count};
+    grid.tokens = map ? grid.window_h * grid.window_w : grid.class_tokens;
+    grid.linear = !map || t->v_width == t->width;
+    return grid;
+}
+
+static void tile_bias(const clattn__steps *steps, const clattn__broadcast_tile *t, Bias *bias)
+{
+    if (t->class_count > 0)
+        clattn__bias_from(bias, t->class_first);
+    else if (t->width == steps->problem.width)
+        clattn__bias_from(bias, steps->problem.class_tokens + t->y * t->width);
+    else
+        clattn__bias_rect(bias, t->y, t->x, t->width);
+}
+
+/* v of the tile's first token, in a rectangle of its map. */
+static View tile_view(const Attend *a, const clattn__broadcast_tile *t, i32 dim)
+{
+    View view = rows_of(a, dim, t->v_width);
+    if (t->class_count == 0)
+        view.offset = (t->y - t->v_y) * view.row + (t->x - t->v_x) * view.token;
+    return view;
+}
+
+int64_t clattn__step_broadcast_blocks(const clattn__steps *steps, int64_t tokens)
+{
+    const int64_t block = steps->plan->children[CLATTN__CHILD_BROADCAST]->attend.query_block;
+    return (tokens + block - 1) / block;
+}
+
+clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *t,
+                                          int64_t first, int64_t count)
+{
+    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
+    const bool fuse = plan->children[CHILD_DWC] == NULL;
+    clattn__attend_bounds b = {.q.memory = t->q,
+                               .k.memory = t->agents,
+                               .v.memory = t->va,
+                               .key_bias.memory = t->agent_vector,
+                               .tap.memory = t->v,
+                               .dwc_weight.memory = t->dwc_weight,
+                               .dwc_bias.memory = t->dwc_bias,
+                               .out.memory = t->out};
+    clattn__chain chain;
+    Attend a = plan->attend_args;
+
+    a.q_grid = tile_grid(t);
+    a.queries = a.q_grid.tokens;
+    a.q = rows_of(&a, a.dim, t->width);
+    a.out = rows_of(&a, a.dim_v, t->width);
+    a.k = rows_of(&a, a.dim, a.keys);
+    a.v = rows_of(&a, a.dim_v, a.keys);
+    a.key_bias = rows_of(&a, 1, a.keys);
+    if (fuse && needs_v(plan)) {
+        a.tap = tile_view(&a, t, a.dim_v);
+        a.halo = t->halo;
+    } else {
+        a.q_grid.linear = 1;
+    }
+    clattn__agent_bias_stage(t->bias, 2, &a.bias, &b.bias);
+    if (t->bias != NULL)
+        tile_bias(steps, t, &a.bias);
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(
+        &chain, clattn__attend_blocks(plan, steps->ws->children[CLATTN__CHILD_BROADCAST], &a, &b,
+                                      first, count, &chain));
+}
+
+clattn_status clattn__step_broadcast_rest(clattn__steps *steps, const clattn__broadcast_tile *t)
+{
+    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
+    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_BROADCAST];
+    const clattn__steps_problem *problem = &steps->problem;
+
+    if (plan->children[CHILD_DWC] == NULL)
+        return CLATTN_OK;
+    const bool resized = plan->shape.resized;
+    const Attend *at = &plan->attend_args;
+    Dwc a = plan->children[CHILD_DWC]->dwc_args;
+    a.grid = tile_grid(t);
+    a.grid.linear = 0;
+    a.out = rows_of(at, a.dim, t->width);
+    a.v = resized ? rows_of(at, a.dim, t->v_width) : tile_view(at, t, a.dim);
+    a.halo = t->halo;
+    a.map_h = problem->height;
+    a.map_w = problem->width;
+    a.top = (i32)t->y;
+    a.left = (i32)t->x;
+    a.v_h = problem->kv_height;
+    a.v_w = problem->kv_width;
+    a.v_top = (i32)t->v_y;
+    a.v_left = (i32)t->v_x;
+    return clattn__dwc_tile(plan->children[CHILD_DWC], ws->children[CHILD_DWC], &a, t->v,
+                            t->dwc_weight, t->dwc_bias, t->out);
 }

@@ -1,6 +1,7 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
 #include "cpu/cpu.h"
 #include "ops/plan.h"
+#include "ops/steps.h"
 
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
@@ -149,4 +150,68 @@ clattn_status clattn_agent_pool_run(const clattn_plan *plan, clattn_workspace *w
                                     const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "agent_pool", clattn__agent_pool_enqueue);
+}
+
+/* The whole map as one window, whatever its size. */
+static Pool step_args(const clattn__steps *steps)
+{
+    const clattn__steps_problem *problem = &steps->problem;
+    Pool a = steps->plan->children[CLATTN__CHILD_POOL]->pool_args;
+    const i64 channels = (i64)a.heads * a.dim;
+
+    a.grid = (Grid){.height = problem->height,
+                    .width = problem->width,
+                    .window_h = problem->height,
+                    .window_w = problem->width,
+                    .windows_x = 1,
+                    .class_tokens = (i32)problem->class_tokens,
+                    .linear = 1};
+    a.q = a.out = (View){.head = a.dim, .token = channels};
+    a.leaf_tokens = (i32)problem->q_leaf;
+    return a;
+}
+
+clattn_status clattn__step_pool_run(clattn__steps *steps, const clattn__pool_tile *run)
+{
+    clattn_context *ctx = steps->ctx;
+    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_POOL];
+    clattn__chain chain;
+    Pool a = step_args(steps);
+
+    a.run = 1;
+    a.slots = (i32)run->leaves;
+    a.first_leaf = (i32)run->first_leaf;
+    a.first_cell = (i32)run->first_cell;
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, &a, run->q.host, run->sums.host, NULL};
+        clattn__cpu_for(ctx, run->cells * run->leaves, cpu_partial, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {run->q.mem, run->sums.mem, run->sums.mem};
+    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)(run->cells * run->leaves),
+                              1};
+    clattn__chain_begin(&chain, ctx, NULL);
+    return clattn__chain_end(
+        &chain, clattn__launch(&chain, ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, global, NULL));
+}
+
+clattn_status clattn__step_pool_mean(clattn__steps *steps, clattn_memory sums, clattn_memory agents)
+{
+    clattn_context *ctx = steps->ctx;
+    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_POOL];
+    const int64_t cells = steps->plan->shape.agents;
+    clattn__chain chain;
+    Pool a = step_args(steps);
+
+    a.slots = 1;
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, &a, NULL, sums.host, agents.host};
+        clattn__cpu_for(ctx, cells, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {sums.mem, agents.mem};
+    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)cells, 1};
+    clattn__chain_begin(&chain, ctx, NULL);
+    return clattn__chain_end(
+        &chain, clattn__launch(&chain, ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, global, NULL));
 }

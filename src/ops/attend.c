@@ -204,12 +204,13 @@ typedef struct cpu_job {
     void (*item)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
     const Attend *args;
     clattn__attend_mem mem;
+    int64_t first;
 } cpu_job;
 
 static void cpu_item(void *arg, int64_t i)
 {
     const cpu_job *job = arg;
-    job->item(job->args, &job->mem, i);
+    job->item(job->args, &job->mem, job->first + i);
 }
 
 static const float *from(const clattn__bound *bound)
@@ -218,11 +219,12 @@ static const float *from(const clattn__bound *bound)
     return host == NULL ? NULL : host + bound->view.offset;
 }
 
-static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__attend_bounds *b)
+/* `count` items from `first` on, as cpu/cpu.h numbers them. */
+static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__attend_bounds *b,
+                       int64_t first, int64_t count)
 {
-    const clattn__attend *at = &plan->attend;
     const clattn__cpu_ops *ops = plan->ctx->cpu->ops;
-    cpu_job job = {.item = at->stage == 1 ? ops->aggregate : ops->broadcast,
+    cpu_job job = {.item = plan->attend.stage == 1 ? ops->aggregate : ops->broadcast,
                    .args = a,
                    .mem = {.q = clattn__bound_host(&b->q),
                            .k = clattn__bound_host(&b->k),
@@ -232,9 +234,30 @@ static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__a
                            .tap = clattn__bound_host(&b->tap),
                            .dwc_weight = from(&b->dwc_weight),
                            .dwc_bias = from(&b->dwc_bias),
-                           .out = clattn__bound_host(&b->out)}};
-    const int64_t tiles = at->stage == 1 ? ceil_div(a->queries, a->tile) : 1;
-    clattn__cpu_for(plan->ctx, at->problems * at->blocks * tiles, cpu_item, &job);
+                           .out = clattn__bound_host(&b->out)},
+                   .first = first};
+    clattn__cpu_for(plan->ctx, count, cpu_item, &job);
+}
+
+clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_workspace *ws,
+                                    const Attend *args, const clattn__attend_bounds *b,
+                                    int64_t first, int64_t count, clattn__chain *chain)
+{
+    const clattn__attend *at = &plan->attend;
+    const cl_mem buffers[9] = {b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
+                               b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
+                               b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
+    Attend a = *args;
+
+    a.first = (i32)first;
+    a.count = (i32)count;
+    if (plan->ctx->cpu == NULL)
+        return launch(at, &a, count, buffers, ws, chain);
+    if (at->stage == 1)
+        run_on_cpu(plan, &a, b, 0, at->problems * count * ceil_div(a.queries, a.tile));
+    else
+        run_on_cpu(plan, &a, b, first * a.heads, count * a.heads);
+    return CLATTN_OK;
 }
 
 clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_workspace *ws, Attend a,
@@ -242,21 +265,15 @@ clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_works
 {
     clattn_status status = CLATTN_OK;
     const clattn__attend *at = &plan->attend;
-    const cl_mem buffers[9] = {b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
-                               b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
-                               b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
 
-    if (plan->ctx->cpu != NULL) {
-        a.first = 0;
-        a.count = (i32)at->blocks;
-        run_on_cpu(plan, &a, b);
+    if (plan->ctx->cpu != NULL && at->stage == 2) {
+        run_on_cpu(plan, &a, b, 0, at->problems * at->blocks);
         return CLATTN_OK;
     }
     for (int64_t first = 0; first < at->blocks; first += at->blocks_per_launch) {
         const int64_t rest = at->blocks - first;
-        a.first = (i32)first;
-        a.count = (i32)(rest < at->blocks_per_launch ? rest : at->blocks_per_launch);
-        CLATTN_TRY(launch(at, &a, a.count, buffers, ws, chain));
+        const int64_t count = rest < at->blocks_per_launch ? rest : at->blocks_per_launch;
+        CLATTN_TRY(clattn__attend_blocks(plan, ws, &a, b, first, count, chain));
     }
 out:
     return status;

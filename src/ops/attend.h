@@ -43,6 +43,14 @@ clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_works
                                      Attend args, const clattn__attend_bounds *bounds,
                                      clattn__chain *chain);
 
+/*
+ * Runs blocks [first, first + count) of the stage in one launch: leaves of stage 1, query blocks of stage 2. Stage 2: one
+ * picture without windows.
+ */
+clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_workspace *ws,
+                                    const Attend *args, const clattn__attend_bounds *bounds,
+                                    int64_t first, int64_t count, clattn__chain *chain);
+
 /* Launches that clattn__attend_enqueue() will make. */
 uint32_t clattn__attend_launches(const clattn__attend *attend);
 

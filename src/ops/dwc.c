@@ -110,34 +110,53 @@ out:
     return status;
 }
 
+/* Memory of an enqueue: v, weight, bias, out. */
+static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *a,
+                             int64_t pictures, const clattn_memory memory[4], clattn__chain *chain)
+{
+    clattn_context *ctx = plan->ctx;
+
+    if (ctx->cpu != NULL) {
+        const float *weight = memory[1].host;
+        const float *bias = memory[2].host;
+        cpu_job job = {ctx->cpu->ops,
+                       a,
+                       memory[0].host,
+                       weight == NULL ? NULL : weight + a->weight_offset,
+                       bias == NULL ? NULL : bias + a->bias_offset,
+                       memory[3].host};
+        clattn__cpu_for(ctx, pictures * a->grid.window_h, cpu_row, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {memory[0].mem, memory[1].mem, memory[2].mem, memory[3].mem};
+    const size_t global[3] = {(size_t)a->heads * (size_t)a->dim, (size_t)a->grid.tokens,
+                              (size_t)pictures};
+    return clattn__launch(chain, ws, KERNEL_DWC, a, sizeof *a, buffers, 4, global, NULL);
+}
+
 clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,
                                   clattn__chain *chain)
 {
     clattn_status status = CLATTN_OK;
-    clattn_context *ctx = plan->ctx;
-    const int64_t pictures = plan->dwc_desc.batch * plan->dwc_args.windows;
     clattn__bound b[4] = {0};
     Dwc a = plan->dwc_args;
 
     CLATTN_TRY(bind(plan, opaque, &a, b));
-    if (ctx->cpu != NULL) {
-        const float *weight = clattn__bound_host(&b[1]);
-        const float *bias = clattn__bound_host(&b[2]);
-        cpu_job job = {ctx->cpu->ops,
-                       &a,
-                       clattn__bound_host(&b[0]),
-                       weight == NULL ? NULL : weight + a.weight_offset,
-                       bias == NULL ? NULL : bias + a.bias_offset,
-                       clattn__bound_host(&b[3])};
-        clattn__cpu_for(ctx, pictures * a.grid.window_h, cpu_row, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem buffers[] = {b[0].memory.mem, b[1].memory.mem, b[2].memory.mem, b[3].memory.mem};
-    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)a.grid.tokens,
-                              (size_t)pictures};
-    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_DWC, &a, sizeof a, buffers, 4, global, NULL));
+    const clattn_memory memory[] = {b[0].memory, b[1].memory, b[2].memory, b[3].memory};
+    CLATTN_TRY(enqueue(plan, ws, &a, plan->dwc_desc.batch * a.windows, memory, chain));
 out:
     return status;
+}
+
+clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *args,
+                               clattn_memory v, clattn_memory weight, clattn_memory bias,
+                               clattn_memory out)
+{
+    const clattn_memory memory[] = {v, weight, bias, out};
+    clattn__chain chain;
+
+    clattn__chain_begin(&chain, plan->ctx, NULL);
+    return clattn__chain_end(&chain, enqueue(plan, ws, args, 1, memory, &chain));
 }
 
 clattn_status clattn_dwc_run(const clattn_plan *plan, clattn_workspace *ws,

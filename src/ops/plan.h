@@ -16,6 +16,9 @@
 #define CLATTN__MAX_KERNELS  2
 #define CLATTN__MAX_SCRATCH  6
 
+/* Children of agent_attention and of smooth, so that src/ops/steps.c finds them. */
+enum { CLATTN__CHILD_POOL, CLATTN__CHILD_AGGREGATE, CLATTN__CHILD_BROADCAST, CLATTN__CHILD_REFINE };
+
 typedef struct clattn__kernel_spec {
     const char *file, *name;
     char options[160];
@@ -87,6 +90,14 @@ clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
 clattn_status clattn__agent_broadcast_bind(const clattn_plan *plan,
                                            const clattn_agent_attention_args *args, Attend *a,
                                            clattn__attend_bounds *b);
+
+/* The convolution of one tile of a larger map; `args` is complete. */
+clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *args,
+                               clattn_memory v, clattn_memory weight, clattn_memory bias,
+                               clattn_memory out);
+
+/* Gives a filter's plan the picture of `desc` for its features; src/ops/smooth.c. */
+void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *desc);
 
 clattn__enqueue clattn__agent_pool_enqueue, clattn__agent_aggregate_enqueue,
     clattn__agent_broadcast_enqueue, clattn__agent_attention_enqueue, clattn__dwc_enqueue;

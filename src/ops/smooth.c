@@ -7,9 +7,9 @@
 
 #include "cpu/cpu.h"
 #include "ops/plan.h"
+#include "ops/steps.h"
 
 enum { KERNEL_FEATURES, KERNEL_NORMS };
-enum { CHILD_POOL, CHILD_REFINE, CHILD_COLOURS, CHILD_BROADCAST };
 enum {
     SCRATCH_FEATURES,
     SCRATCH_NORMS,
@@ -27,7 +27,7 @@ enum {
 #define DEFAULT_SIGMA_SPACE 0.04f
 #define DEFAULT_ROUNDS      3
 
-static clattn_status check(const clattn_log *log, const clattn_smooth_desc *d)
+clattn_status clattn__smooth_check(const clattn_log *log, const clattn_smooth_desc *d)
 {
     clattn_status status = CLATTN_OK;
 
@@ -68,6 +68,31 @@ static clattn_agent_attention_desc core_desc(const clattn_smooth_desc *d, int64_
         .v_shortcut = dim_v == COLOUR ? d->detail : 0.0f};
 }
 
+void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *desc)
+{
+    const float color = desc->sigma_color != 0.0f ? desc->sigma_color : DEFAULT_SIGMA_COLOR;
+    const float space = desc->sigma_space != 0.0f ? desc->sigma_space : DEFAULT_SIGMA_SPACE;
+    const int64_t longer = desc->height > desc->width ? desc->height : desc->width;
+
+    plan->features_args =
+        (Features){.height = (i32)desc->height,
+                   .width = (i32)desc->width,
+                   .map_h = (i32)desc->height,
+                   .map_w = (i32)desc->width,
+                   .inv_sigma_color = 1.0f / color,
+                   .inv_sigma_space = (float)(1.0 / ((double)longer * (double)space))};
+}
+
+clattn_agent_attention_desc clattn__smooth_core(const clattn_smooth_desc *desc)
+{
+    return core_desc(desc, COLOUR);
+}
+
+int32_t clattn__smooth_rounds(const clattn_smooth_desc *desc)
+{
+    return desc->rounds_plus_one != 0 ? desc->rounds_plus_one - 1 : DEFAULT_ROUNDS;
+}
+
 clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *desc,
                                  clattn_plan **out_plan)
 {
@@ -77,22 +102,13 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     CLATTN_TRY(clattn__plan_new(ctx, desc, "smooth", out_plan));
     plan = *out_plan;
     *out_plan = NULL;
-    CLATTN_TRY(check(&ctx->log, desc));
+    CLATTN_TRY(clattn__smooth_check(&ctx->log, desc));
     const clattn_agent_attention_desc refine = core_desc(desc, FEATURE);
     const clattn_agent_attention_desc colours = core_desc(desc, COLOUR);
     CLATTN_TRY(clattn__shape_make(&ctx->log, &colours, &plan->shape));
-    plan->rounds = desc->rounds_plus_one != 0 ? desc->rounds_plus_one - 1 : DEFAULT_ROUNDS;
+    plan->rounds = clattn__smooth_rounds(desc);
 
-    const float color = desc->sigma_color != 0.0f ? desc->sigma_color : DEFAULT_SIGMA_COLOR;
-    const float space = desc->sigma_space != 0.0f ? desc->sigma_space : DEFAULT_SIGMA_SPACE;
-    const int64_t longer = desc->height > desc->width ? desc->height : desc->width;
-    plan->features_args =
-        (Features){.height = (i32)desc->height,
-                   .width = (i32)desc->width,
-                   .map_h = (i32)desc->height,
-                   .map_w = (i32)desc->width,
-                   .inv_sigma_color = 1.0f / color,
-                   .inv_sigma_space = (float)(1.0 / ((double)longer * (double)space))};
+    clattn__smooth_features_of(plan, desc);
     const uint64_t row = sizeof(float);
     const uint64_t pixels = (uint64_t)plan->shape.q_tokens;
     const uint64_t agents = (uint64_t)plan->shape.agents;
@@ -106,19 +122,21 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
         CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_FEATURES, "smooth", "smooth_features", ""));
         CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_NORMS, "smooth", "smooth_norms", ""));
     }
-    CLATTN_TRY(clattn_agent_pool_plan(ctx, &colours, &plan->children[CHILD_POOL]));
-    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &refine, &plan->children[CHILD_REFINE]));
-    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &colours, &plan->children[CHILD_COLOURS]));
-    CLATTN_TRY(clattn_agent_broadcast_plan(ctx, &colours, &plan->children[CHILD_BROADCAST]));
+    CLATTN_TRY(clattn_agent_pool_plan(ctx, &colours, &plan->children[CLATTN__CHILD_POOL]));
+    CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &refine, &plan->children[CLATTN__CHILD_REFINE]));
+    CLATTN_TRY(
+        clattn_agent_aggregate_plan(ctx, &colours, &plan->children[CLATTN__CHILD_AGGREGATE]));
+    CLATTN_TRY(
+        clattn_agent_broadcast_plan(ctx, &colours, &plan->children[CLATTN__CHILD_BROADCAST]));
     /* result = out + detail * (input - out): the broadcast's output shrinks as its shortcut grows. */
-    plan->children[CHILD_BROADCAST]->attend_args.out_scale = 1.0f - desc->detail;
+    plan->children[CLATTN__CHILD_BROADCAST]->attend_args.out_scale = 1.0f - desc->detail;
 
-    const clattn_plan_info *core = &plan->children[CHILD_COLOURS]->info;
+    const clattn_plan_info *core = &plan->children[CLATTN__CHILD_AGGREGATE]->info;
     plan->info = *core;
     plan->info.scratch_bytes = 0;
-    plan->info.launches = 3 + plan->children[CHILD_REFINE]->info.launches;
+    plan->info.launches = 3 + plan->children[CLATTN__CHILD_REFINE]->info.launches;
     for (int32_t i = 1; i < plan->rounds; i++)
-        plan->info.launches += plan->children[CHILD_REFINE]->info.launches;
+        plan->info.launches += plan->children[CLATTN__CHILD_REFINE]->info.launches;
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -144,9 +162,9 @@ static void cpu_norms(void *arg, int64_t i)
 }
 
 static clattn_status features(const clattn_plan *plan, const clattn_workspace *ws,
-                              const Features *args, const clattn_memory *rgb, clattn__chain *chain)
+                              const Features *args, const clattn_memory *rgb,
+                              const clattn_memory *out, clattn__chain *chain)
 {
-    const clattn_memory *out = &ws->scratch[SCRATCH_FEATURES];
     if (plan->ctx->cpu != NULL) {
         cpu_job job = {
             .ops = plan->ctx->cpu->ops, .features = args, .in = rgb->host, .out = out->host};
@@ -233,25 +251,27 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     Features features_args = plan->features_args;
 
     CLATTN_TRY(bind(plan, args, &features_args, b));
-    CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, chain));
+    CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, &f.memory, chain));
     CLATTN_TRY(norms(plan, ws, &f.memory, pixels, &f_norms.memory, chain));
-    CLATTN_TRY(clattn__agent_pool_enqueue(plan->children[CHILD_POOL], ws->children[CHILD_POOL],
-                                          &(clattn_agent_attention_args){.q = &f, .agents = &now},
-                                          chain));
+    CLATTN_TRY(clattn__agent_pool_enqueue(
+        plan->children[CLATTN__CHILD_POOL], ws->children[CLATTN__CHILD_POOL],
+        &(clattn_agent_attention_args){.q = &f, .agents = &now}, chain));
     if (plan->rounds == 0 && args->agents != NULL)
         CLATTN_TRY(clattn__agent_pool_enqueue(
-            plan->children[CHILD_POOL], ws->children[CHILD_POOL],
+            plan->children[CLATTN__CHILD_POOL], ws->children[CLATTN__CHILD_POOL],
             &(clattn_agent_attention_args){.q = &f, .agents = args->agents}, chain));
     for (int32_t round = 0; round < plan->rounds; round++) {
         clattn_agent_attention_args refine = {
             .agents = &now, .k = &f, .v = &f, .key_bias = &f_norms, .va = &next};
-        CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_REFINE],
-                                                   ws->children[CHILD_REFINE], &refine, chain));
+        CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CLATTN__CHILD_REFINE],
+                                                   ws->children[CLATTN__CHILD_REFINE], &refine,
+                                                   chain));
         if (round == plan->rounds - 1 && args->agents != NULL) {
             /* Who asks for the agents pays for a second pass: their layout is the caller's. */
             refine.va = args->agents;
-            CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_REFINE],
-                                                       ws->children[CHILD_REFINE], &refine, chain));
+            CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CLATTN__CHILD_REFINE],
+                                                       ws->children[CLATTN__CHILD_REFINE], &refine,
+                                                       chain));
         }
         const clattn_tensor swap = now;
         now = next;
@@ -259,8 +279,9 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     }
     const clattn_agent_attention_args colours = {
         .agents = &now, .k = &f, .v = args->input, .key_bias = &f_norms, .va = &va};
-    CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CHILD_COLOURS],
-                                               ws->children[CHILD_COLOURS], &colours, chain));
+    CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CLATTN__CHILD_AGGREGATE],
+                                               ws->children[CLATTN__CHILD_AGGREGATE], &colours,
+                                               chain));
     CLATTN_TRY(norms(plan, ws, &now.memory, n, &a_norms.memory, chain));
     const clattn_agent_attention_args broadcast = {.q = &f,
                                                    .agents = &now,
@@ -268,8 +289,9 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
                                                    .agent_vector = &a_norms,
                                                    .v = args->input,
                                                    .out = args->output};
-    CLATTN_TRY(clattn__agent_broadcast_enqueue(plan->children[CHILD_BROADCAST],
-                                               ws->children[CHILD_BROADCAST], &broadcast, chain));
+    CLATTN_TRY(clattn__agent_broadcast_enqueue(plan->children[CLATTN__CHILD_BROADCAST],
+                                               ws->children[CLATTN__CHILD_BROADCAST], &broadcast,
+                                               chain));
 out:
     return status;
 }
@@ -280,4 +302,30 @@ clattn_status clattn_smooth_run(const clattn_plan *plan, clattn_workspace *ws,
 {
     const smooth_args args = {input, output, agents};
     return clattn__run(plan, ws, &args, sync, "smooth", enqueue);
+}
+
+clattn_status clattn__step_features(clattn__steps *steps, const clattn__features_rect *rect)
+{
+    clattn__chain chain;
+    Features a = steps->plan->features_args;
+
+    a.rgb =
+        (View){.offset = rect->rgb_offset * COLOUR, .row = rect->pitch * COLOUR, .token = COLOUR};
+    a.feature_offset = rect->feature_offset * FEATURE;
+    a.height = (i32)rect->height;
+    a.width = (i32)rect->width;
+    a.top = (i32)rect->y;
+    a.left = (i32)rect->x;
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(
+        &chain, features(steps->plan, steps->ws, &a, &rect->rgb, &rect->features, &chain));
+}
+
+clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64_t count,
+                                 clattn_memory out)
+{
+    clattn__chain chain;
+
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(&chain, norms(steps->plan, steps->ws, &rows, count, &out, &chain));
 }

@@ -1,0 +1,100 @@
+/*
+ * The plans that the steps run: the whole operator on a map of a few tokens. Kernel variants depend on widths and agents alone,
+ * so they are the ones that an untiled run of any map takes.
+ */
+#include "ops/steps.h"
+
+#include "ops/plan.h"
+
+#define TINY 2 /* side of that map */
+
+/* No step uses scratch memory of the plan's: its caller owns sums and states. */
+static void drop_scratch(clattn_plan *plan)
+{
+    for (int i = 0; i < CLATTN__MAX_SCRATCH; i++)
+        plan->scratch[i] = 0;
+    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
+        if (plan->children[i] != NULL)
+            drop_scratch(plan->children[i]);
+}
+
+static clattn_status finish(clattn_context *lane, const clattn__steps_problem *problem,
+                            clattn_plan *plan, clattn__steps **out_steps)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__steps *steps = clattn__alloc(sizeof *steps);
+
+    CLATTN_CHECK(&lane->log, steps != NULL, CLATTN_E_NOMEM, "no host memory for the steps");
+    steps->ctx = lane;
+    steps->problem = *problem;
+    steps->plan = plan;
+    plan = NULL;
+    drop_scratch(steps->plan);
+    CLATTN_TRY(clattn_workspace_create(steps->plan, &steps->ws));
+    *out_steps = steps;
+    steps = NULL;
+out:
+    clattn__steps_destroy(&steps);
+    clattn_plan_destroy(&plan);
+    return status;
+}
+
+clattn_status clattn__steps_create(clattn_context *lane, const clattn_agent_attention_desc *desc,
+                                   const clattn__steps_problem *problem, clattn__steps **steps)
+{
+    const bool resized =
+        problem->kv_height != problem->height || problem->kv_width != problem->width;
+    clattn_agent_attention_desc tiny = *desc;
+    clattn_plan *plan = NULL;
+
+    tiny.batch = 1;
+    tiny.height = tiny.width = TINY;
+    tiny.kv_height = tiny.kv_width = resized ? TINY - 1 : 0;
+    tiny.class_tokens = 0;
+    tiny.window_height = tiny.window_width = tiny.shift_y = tiny.shift_x = 0;
+    const clattn_status status = clattn_agent_attention_plan(lane, &tiny, &plan);
+    return status == CLATTN_OK ? finish(lane, problem, plan, steps) : status;
+}
+
+clattn_status clattn__steps_create_smooth(clattn_context *lane, const clattn_smooth_desc *desc,
+                                          const clattn__steps_problem *problem,
+                                          clattn__steps **steps)
+{
+    clattn_smooth_desc tiny = *desc;
+    clattn_plan *plan = NULL;
+
+    tiny.height = tiny.width = TINY;
+    const clattn_status status = clattn_smooth_plan(lane, &tiny, &plan);
+    if (status != CLATTN_OK)
+        return status;
+    clattn__smooth_features_of(plan, desc);
+    return finish(lane, problem, plan, steps);
+}
+
+void clattn__steps_destroy(clattn__steps **steps)
+{
+    if (*steps == NULL)
+        return;
+    clattn_workspace_destroy(&(*steps)->ws);
+    clattn_plan_destroy(&(*steps)->plan);
+    clattn__free(*steps);
+    *steps = NULL;
+}
+
+const clattn_plan_info *clattn__steps_info(const clattn__steps *steps)
+{
+    return &steps->plan->info;
+}
+
+double clattn__step_leaf_flops(const clattn__steps *steps)
+{
+    const Attend *a = &steps->plan->children[CLATTN__CHILD_AGGREGATE]->attend_args;
+    return 2.0 * (double)steps->problem.k_leaf * a->queries * (a->dim + a->dim_v) * a->heads;
+}
+
+double clattn__step_block_flops(const clattn__steps *steps)
+{
+    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
+    const Attend *a = &plan->attend_args;
+    return 2.0 * plan->attend.query_block * a->keys * (a->dim + a->dim_v) * a->heads;
+}

@@ -1,0 +1,235 @@
+#include "tile/run.h"
+
+#include <inttypes.h>
+
+/* ---- lanes and what they hold ---- */
+
+static void free_device(clattn__tile_device *device, clattn_context *lane)
+{
+    clattn_memory *const all[] = {&device->agents, &device->refined, &device->va, &device->vector,
+                                  &device->root};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        clattn_memory_free(lane, all[i]);
+}
+
+static void free_lane(clattn__tile_lane *lane)
+{
+    clattn_workspace_destroy(&lane->ws);
+    clattn_plan_destroy(&lane->plan);
+    clattn__steps_destroy(&lane->steps);
+    for (int r = 0; r < CLATTN__TILE_ROLES; r++)
+        clattn_memory_free(lane->ctx, &lane->role[r]);
+    lane->group = 0;
+}
+
+/* Memory and plans of all lanes; the lanes' contexts stay. */
+static void free_all(clattn__tile_work *w)
+{
+    const int per_device = w->lane_count / w->tiling->device_count;
+
+    for (int i = w->lane_count - 1; i >= 0; i--) {
+        clattn__tile_lane *lane = &w->lanes[i];
+        if (lane->ctx == NULL)
+            continue;
+        free_lane(lane);
+        if (i % per_device == 0)
+            free_device(lane->device, lane->ctx);
+        clattn__context_lane_end(&lane->ctx);
+    }
+    clattn__free(w->lanes);
+    w->lanes = NULL;
+    clattn__tree_destroy(&w->tree);
+}
+
+static clattn_status take(clattn_context *ctx, uint64_t bytes, clattn_memory *memory)
+{
+    return bytes > 0 ? ctx->backend->alloc(ctx, bytes, memory) : CLATTN_OK;
+}
+
+/* What all tiles of a device share, in the sizes that plan.c counts as agent_bytes. */
+static clattn_status make_device(const clattn__tile_work *w, clattn__tile_device *device,
+                                 clattn_context *lane)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const uint64_t agents = (uint64_t)(p->agent_height * p->agent_width * p->heads) * sizeof(float);
+    const uint64_t dim = (uint64_t)p->dim;
+    const uint64_t dim_v = (uint64_t)p->dim_v;
+    const uint64_t state = (p->smoothing && dim > dim_v ? dim : dim_v) + 2;
+
+    CLATTN_TRY(take(lane, agents * dim, &device->agents));
+    CLATTN_TRY(take(lane, p->smoothing ? agents * dim : 0, &device->refined));
+    CLATTN_TRY(take(lane, agents * dim_v, &device->va));
+    CLATTN_TRY(take(lane, p->smoothing || p->agent_vector ? agents : 0, &device->vector));
+    CLATTN_TRY(take(lane, agents * (state > dim ? state : dim), &device->root));
+out:
+    return status;
+}
+
+static clattn_status make_lane(clattn__tile_work *w, clattn__tile_lane *lane)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_tiling *t = w->tiling;
+    const clattn__steps_problem problem = clattn__stream_problem(t, &w->cut);
+
+    CLATTN_TRY(clattn__context_lane(lane->device->ctx, &lane->ctx));
+    for (int r = 0; r < CLATTN__TILE_ROLES; r++)
+        if (r != CLATTN__TILE_SCRATCH)
+            CLATTN_TRY(take(lane->ctx, w->cut.role_bytes[r], &lane->role[r]));
+    if (w->cut.whole)
+        return CLATTN_OK;
+    if (t->smoothing)
+        CLATTN_TRY(clattn__steps_create_smooth(lane->ctx, &t->smooth, &problem, &lane->steps));
+    else
+        CLATTN_TRY(clattn__steps_create(lane->ctx, &t->desc, &problem, &lane->steps));
+out:
+    return status;
+}
+
+static bool no_room(clattn_status status)
+{
+    return status == CLATTN_E_DEVICE_NOMEM || status == CLATTN_E_BUDGET ||
+           status == CLATTN_E_NOMEM;
+}
+
+/* The lanes of one device. */
+static clattn_status make_lanes(clattn__tile_work *w, int number)
+{
+    clattn_status status = CLATTN_OK;
+    const int per_device = w->cut.in_flight;
+
+    for (int i = 0; i < per_device; i++) {
+        clattn__tile_lane *lane = &w->lanes[number * per_device + i];
+        lane->device = &w->tiling->devices[number];
+        CLATTN_TRY(make_lane(w, lane));
+        if (i == 0 && !w->cut.whole)
+            CLATTN_TRY(make_device(w, lane->device, lane->ctx));
+    }
+out:
+    return status;
+}
+
+/* Everything for the cut in hand. A device that fails for another reason than memory is dropped; `failed` says which, and why. */
+static clattn_status make_all(clattn__tile_work *w, clattn_status *failed)
+{
+    clattn_status status = CLATTN_OK;
+
+    w->lane_count = w->tiling->device_count * w->cut.in_flight;
+    w->lanes = clattn__alloc_array((size_t)w->lane_count, sizeof *w->lanes);
+    CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes",
+                 w->lane_count);
+    if (!w->cut.whole)
+        CLATTN_TRY(clattn__tree_create(w->cut.node_bytes, w->cut.nodes, &w->tree));
+    for (int i = 0; i < w->tiling->device_count; i++) {
+        failed[i] = make_lanes(w, i);
+        if (no_room(failed[i]))
+            CLATTN_TRY(failed[i]);
+    }
+out:
+    return status;
+}
+
+/* A finer cut, where memory that was promised is not there; CLATTN_E_BUDGET when it cannot be finer. */
+static clattn_status cut_finer(clattn__tile_work *w, clattn_status why)
+{
+    clattn__tile_limits limits = w->tiling->limits;
+    uint64_t smallest = 0;
+    const uint64_t before = w->cut.device_bytes;
+
+    limits.device_bytes = before / 2;
+    clattn_status status =
+        clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
+    if (status == CLATTN_E_BUDGET && smallest < before) {
+        limits.device_bytes = smallest;
+        status = clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
+    }
+    if (status != CLATTN_OK)
+        return why;
+    clattn__log(w->log, CLATTN_LOG_WARN,
+                "tiles of %" PRIu64 " bytes found no room (%s); going on with %" PRIu64, before,
+                clattn_status_name(why), w->cut.device_bytes);
+    return CLATTN_OK;
+}
+
+/* ---- the engine's owner ---- */
+
+static bool poll(void *user, int64_t done)
+{
+    const clattn__tile_work *w = user;
+    const double all = (double)w->cut.tiles;
+    return w->io->progress != NULL &&
+           w->io->progress(w->io->progress_user, (double)(w->done_before + done) / all) != 0;
+}
+
+static void dropped(void *user, int device, clattn_status status, int64_t tile)
+{
+    const clattn__tile_work *w = user;
+    clattn__log(w->log, CLATTN_LOG_WARN,
+                "device %d, \"%s\", failed in tile %" PRId64
+                " (%s) and is used no more; its tiles go elsewhere",
+                device, w->tiling->devices[device].ctx->device.name, tile,
+                clattn_status_name(status));
+}
+
+/* ---- the run ---- */
+
+static void set_ports(clattn__tile_work *w)
+{
+    const clattn_tiling *t = w->tiling;
+    const clattn_agent_attention_desc *d = &t->desc;
+    const clattn__tile_problem *p = &t->problem;
+    const bool windows = d->window_height > 0;
+
+    w->ports = (clattn__ports){.log = w->log,
+                               .io = w->io,
+                               .height = d->height,
+                               .width = d->width,
+                               .kv_height = windows ? d->height : p->kv_height,
+                               .kv_width = windows ? d->width : p->kv_width,
+                               .window_height = p->height,
+                               .window_width = p->width,
+                               .shift_y = d->shift_y,
+                               .shift_x = d->shift_x,
+                               .out_channels = p->heads * p->dim_v};
+    w->ports.channels[CLATTN_TILE_Q] = p->heads * p->dim;
+    w->ports.channels[CLATTN_TILE_K] = p->heads * p->dim;
+    w->ports.channels[CLATTN_TILE_V] = p->heads * p->dim_v;
+    w->ports.channels[CLATTN_TILE_KEY_BIAS] = p->heads;
+    w->ports.channels[CLATTN_TILE_RGB] = 3;
+}
+
+clattn_status clattn__tile_run(clattn_tiling *t, const clattn_tile_io *io)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work w = {.tiling = t,
+                           .io = io,
+                           .log = &t->log,
+                           .cut = t->cut,
+                           .seconds = t->options.launch_ms * 1e-3};
+    const clattn__engine_owner owner = {.user = &w, .poll = poll, .dropped = dropped};
+    clattn_status *failed = clattn__alloc_array((size_t)t->device_count, sizeof *failed);
+
+    CLATTN_CHECK(w.log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
+    set_ports(&w);
+    status = make_all(&w, failed);
+    while (no_room(status)) {
+        const clattn_status why = status;
+        free_all(&w);
+        CLATTN_TRY(cut_finer(&w, why));
+        status = make_all(&w, failed);
+    }
+    CLATTN_TRY(status);
+    CLATTN_TRY(clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine));
+    for (int i = 0; i < t->device_count; i++)
+        if (failed[i] != CLATTN_OK)
+            CLATTN_TRY(clattn__engine_drop(w.engine, i, failed[i]));
+    CLATTN_TRY(w.cut.whole ? clattn__whole_run(&w) : clattn__stream_run(&w));
+    if (io->progress != NULL)
+        io->progress(io->progress_user, 1.0);
+out:
+    clattn__engine_destroy(&w.engine);
+    if (w.lanes != NULL)
+        free_all(&w);
+    clattn__free(failed);
+    return status;
+}

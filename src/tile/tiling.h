@@ -1,0 +1,56 @@
+/* A tiling, and a run of it. tiling.c makes them, stream.c and whole.c say what a tile does. */
+#ifndef CLATTN_SRC_TILE_TILING_H
+#define CLATTN_SRC_TILE_TILING_H
+
+#include "tile/engine.h"
+#include "tile/lane.h"
+#include "tile/ports.h"
+#include "tile/tree.h"
+
+struct clattn_tiling {
+    uint64_t magic;
+    clattn_log log;
+    bool smoothing;
+    clattn_agent_attention_desc desc; /* of the layer; of the filter's last aggregation */
+    clattn_smooth_desc smooth;
+    clattn_tile_options options; /* defaults filled in */
+    clattn__tile_problem problem;
+    clattn__tile_limits limits;
+    clattn__tile_cut cut;
+    clattn_tiling_info info;
+    int device_count;
+    clattn__tile_device devices[];
+};
+
+typedef struct clattn__tile_work {
+    clattn_tiling *tiling;
+    const clattn_tile_io *io;
+    const clattn_log *log;
+    clattn__tile_cut cut; /* the tiling's, or a finer one where a device had less room than it said */
+    clattn__ports ports;
+    clattn__engine *engine;
+    clattn__tile_lane *lanes;
+    int lane_count;
+    double seconds;     /* longest launch */
+    int64_t done_before; /* tiles of the passes before this one */
+
+    /* streamed */
+    clattn__tree *tree;
+    int64_t problem;        /* in hand */
+    clattn__gather gather;  /* of pass 2 */
+    float *va;              /* one leaf: what a lane's device has computed, for the others; of the tree */
+} clattn__tile_work;
+
+/* Whether the run is to end early; `user` is a clattn__tile_work. */
+bool clattn__work_stopping(void *user);
+
+/* Problem after problem in three passes. */
+clattn_status clattn__stream_run(clattn__tile_work *work);
+/* The shape of the steps of one problem. */
+clattn__steps_problem clattn__stream_problem(const clattn_tiling *tiling,
+                                             const clattn__tile_cut *cut);
+
+/* Groups of whole problems in one pass. */
+clattn_status clattn__whole_run(clattn__tile_work *work);
+
+#endif

@@ -1,0 +1,202 @@
+/* Problems that fit a tile whole: each tile is a group of them, and runs the untiled operator. */
+#include "tile/tiling.h"
+
+static int64_t group_first(const clattn__tile_work *w, int64_t tile)
+{
+    return tile * w->cut.group;
+}
+
+static int64_t group_count(const clattn__tile_work *w, int64_t tile)
+{
+    const int64_t left = w->tiling->problem.problems - group_first(w, tile);
+    return left < w->cut.group ? left : w->cut.group;
+}
+
+/* One input of the group: per problem its class tokens, then its map. */
+static clattn_status fill_group(clattn__tile_work *w, clattn__tile_lane *lane,
+                                clattn_tile_input input, clattn__tile_role role, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const bool keys = input != CLATTN_TILE_Q;
+    const int64_t height = keys ? p->kv_height : p->height;
+    const int64_t width = keys ? p->kv_width : p->width;
+    const int64_t channels = w->ports.channels[input];
+    const int64_t tokens = p->class_tokens + height * width;
+    const int64_t count = group_count(w, tile);
+    float *memory = NULL;
+
+    CLATTN_TRY(clattn__lane_map(
+        lane, role, (uint64_t)(count * tokens * channels) * sizeof(float), true, &memory));
+    for (int64_t i = 0; i < count; i++) {
+        float *at = memory + i * tokens * channels;
+        clattn_tile_rect rect = {.picture = group_first(w, tile) + i,
+                                 .class_count = p->class_tokens};
+        if (p->class_tokens > 0)
+            CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rect, at, 0));
+        rect.class_count = 0;
+        rect.height = height;
+        rect.width = width;
+        CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rect, at + p->class_tokens * channels,
+                                      width * channels));
+    }
+out:
+    return clattn__lane_unmap(lane, role, memory, status);
+}
+
+static clattn_status fill(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
+
+    CLATTN_TRY(fill_group(w, lane, CLATTN_TILE_Q, CLATTN__TILE_TOKENS, tile));
+    CLATTN_TRY(fill_group(w, lane, CLATTN_TILE_K, CLATTN__TILE_KEYS, tile));
+    CLATTN_TRY(fill_group(w, lane, CLATTN_TILE_V, CLATTN__TILE_VALUES, tile));
+    if (p->key_bias)
+        CLATTN_TRY(fill_group(w, lane, CLATTN_TILE_KEY_BIAS, CLATTN__TILE_EXTRA, tile));
+out:
+    return status;
+}
+
+/* The untiled operator for `count` problems. The last group may be smaller: its plan takes the place of the others'. */
+static clattn_status plan_group(clattn__tile_work *w, clattn__tile_lane *lane, int64_t count)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__tile_problem *p = &w->tiling->problem;
+    clattn_agent_attention_desc desc = w->tiling->desc;
+
+    if (lane->group == count)
+        return CLATTN_OK;
+    lane->group = 0;
+    clattn_workspace_destroy(&lane->ws);
+    clattn_plan_destroy(&lane->plan);
+    desc.batch = count;
+    desc.height = p->height;
+    desc.width = p->width;
+    desc.kv_height = p->kv_height;
+    desc.kv_width = p->kv_width;
+    desc.window_height = desc.window_width = desc.shift_y = desc.shift_x = 0;
+    CLATTN_TRY(clattn_agent_attention_plan(lane->ctx, &desc, &lane->plan));
+    CLATTN_TRY(clattn_workspace_create(lane->plan, &lane->ws));
+    lane->group = count;
+out:
+    return status;
+}
+
+/* Given agents and the agent vector of the group go to AGENTS, one behind the other. */
+static clattn_status write_agents(const clattn__tile_work *w, clattn__tile_lane *lane, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const int64_t n = p->agent_height * p->agent_width;
+    const int64_t first = group_first(w, tile);
+    const int64_t count = group_count(w, tile);
+    const int64_t agents = p->pooled ? 0 : n * p->heads * p->dim;
+    const int64_t vector = p->agent_vector ? n * p->heads : 0;
+    const clattn_memory *memory = &lane->role[CLATTN__TILE_AGENTS];
+    const clattn__backend *backend = lane->ctx->backend;
+
+    if (agents > 0)
+        CLATTN_TRY(backend->write(lane->ctx, memory, 0, w->io->agents + first * agents,
+                                  (uint64_t)(count * agents) * sizeof(float)));
+    if (vector > 0)
+        CLATTN_TRY(backend->write(lane->ctx, memory, (uint64_t)(count * agents) * sizeof(float),
+                                  w->io->agent_vector + first * vector,
+                                  (uint64_t)(count * vector) * sizeof(float)));
+out:
+    return status;
+}
+
+static clattn_status run(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const clattn_agent_attention_desc *d = &w->tiling->desc;
+    const clattn__tile_device *device = lane->device;
+    const int64_t count = group_count(w, tile);
+    const int64_t n = p->agent_height * p->agent_width;
+    const int64_t q_tokens = p->class_tokens + p->height * p->width;
+    const int64_t k_tokens = p->class_tokens + p->kv_height * p->kv_width;
+    const int64_t channels = p->heads * p->dim_v;
+    const clattn_memory *role = lane->role;
+    const clattn_tensor q =
+        clattn_tensor_tokens(role[CLATTN__TILE_TOKENS], count, q_tokens, p->heads, p->dim);
+    const clattn_tensor k =
+        clattn_tensor_tokens(role[CLATTN__TILE_KEYS], count, k_tokens, p->heads, p->dim);
+    const clattn_tensor v =
+        clattn_tensor_tokens(role[CLATTN__TILE_VALUES], count, k_tokens, p->heads, p->dim_v);
+    const clattn_tensor key_bias =
+        clattn_tensor_tokens(role[CLATTN__TILE_EXTRA], count, k_tokens, p->heads, 1);
+    const clattn_tensor out =
+        clattn_tensor_tokens(role[CLATTN__TILE_RESULTS], count, q_tokens, p->heads, p->dim_v);
+    const clattn_tensor agents =
+        clattn_tensor_tokens(role[CLATTN__TILE_AGENTS], count, n, p->heads, p->dim);
+    clattn_tensor vector = clattn_tensor_tokens(role[CLATTN__TILE_AGENTS], count, n, p->heads, 1);
+    const clattn_array weight = {device->dwc_weight, 0, channels * d->dwc_size * d->dwc_size};
+    const clattn_array bias = {device->dwc_bias, 0, channels};
+
+    vector.offset = p->pooled ? 0 : count * n * p->heads * p->dim;
+    CLATTN_TRY(plan_group(w, lane, count));
+    CLATTN_TRY(write_agents(w, lane, tile));
+    CLATTN_TRY(clattn_agent_attention_run(
+        lane->plan, lane->ws,
+        &(clattn_agent_attention_args){.q = &q,
+                                       .k = &k,
+                                       .v = &v,
+                                       .agents = p->pooled ? NULL : &agents,
+                                       .key_bias = p->key_bias ? &key_bias : NULL,
+                                       .agent_vector = p->agent_vector ? &vector : NULL,
+                                       .bias = device->bias,
+                                       .dwc_weight = d->dwc_size > 0 ? &weight : NULL,
+                                       .dwc_bias = d->has_dwc_bias ? &bias : NULL,
+                                       .out = &out},
+        NULL));
+    CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
+out:
+    return status;
+}
+
+static clattn_status finish(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const int64_t channels = w->ports.out_channels;
+    const int64_t tokens = p->class_tokens + p->height * p->width;
+    const int64_t count = group_count(w, tile);
+    float *out = NULL;
+
+    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS,
+                                (uint64_t)(count * tokens * channels) * sizeof(float), false,
+                                &out));
+    for (int64_t i = 0; i < count; i++) {
+        const float *at = out + i * tokens * channels;
+        clattn_tile_rect rect = {.picture = group_first(w, tile) + i,
+                                 .class_count = p->class_tokens};
+        if (p->class_tokens > 0)
+            CLATTN_TRY(clattn__ports_take(&w->ports, &rect, at, 0));
+        rect.class_count = 0;
+        rect.height = p->height;
+        rect.width = p->width;
+        CLATTN_TRY(clattn__ports_take(&w->ports, &rect, at + p->class_tokens * channels,
+                                      p->width * channels));
+    }
+out:
+    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, out, status);
+}
+
+clattn_status clattn__whole_run(clattn__tile_work *w)
+{
+    const clattn__engine_pass pass = {.tiles = w->cut.tiles,
+                                      .ordered = w->tiling->options.strips != 0,
+                                      .user = w,
+                                      .fill = fill,
+                                      .work = run,
+                                      .finish = finish};
+    return clattn__engine_run(w->engine, &pass);
+}
