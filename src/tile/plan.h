@@ -77,13 +77,18 @@ typedef struct clattn__tile_cut {
     int64_t q_leaf, q_leaves; /* tokens per leaf (class tokens count), leaves per problem */
     int64_t k_leaf, k_leaves;
     int64_t q_run, k_run; /* leaves per tile of passes 1 and 2: powers of two */
-    int64_t rect_height,
-        rect_width; /* of pass 3; the last ones of a row or column may be smaller, never below 16 wide unless the map is */
-    int64_t class_tile; /* class tokens per tile of pass 3 */
+    /*
+     * Pass 3 has rect_rows rows of rect_columns rectangles. The rows share the map evenly. Columns begin at multiples of 16 and
+     * share those evenly, so none is narrower than 16 unless the map is; the last one takes what is left of the map.
+     */
+    int64_t rect_rows, rect_columns;
+    int64_t rect_height, rect_width; /* the largest of them */
+    int64_t class_tile;              /* class tokens per tile of pass 3; the last may have fewer */
 
     /* tiles per problem and pass; whole: `tiles` counts groups and the three are 0 */
-    int64_t pool_tiles, aggregate_tiles, broadcast_tiles;
-    int64_t tiles; /* in all passes of all problems */
+    int64_t pool_tiles, aggregate_tiles; /* pool_tiles is 0 where agents are given */
+    int64_t broadcast_tiles;             /* those of class tokens, then those of the map */
+    int64_t tiles;                       /* in all passes of all problems */
 
     int32_t in_flight;
     uint64_t role_bytes[CLATTN__TILE_ROLES]; /* per tile in flight; 0: that buffer is not needed */
@@ -97,8 +102,10 @@ typedef struct clattn__tile_cut {
 } clattn__tile_cut;
 
 /*
- * Cuts. CLATTN_E_BUDGET where not even the smallest tile fits; *smallest (never NULL) is then the smallest device_bytes and
- * host_bytes (the same number for both) that would do with one tile in flight. CLATTN_E_SHAPE where the numbers leave 64 bits.
+ * Cuts. *smallest (never NULL) receives the smallest device_bytes and host_bytes (the same number for both) that would do with one
+ * tile in flight and buffers of any size; CLATTN_E_BUDGET where the limits are below that, or where a buffer must be larger than
+ * allocation_bytes. CLATTN_E_SHAPE where the numbers leave 64 bits, or those of the smallest tile what a launch can count;
+ * CLATTN_E_ARG where a limit is out of its range; *smallest is 0 with these two. *cut is written on success only.
  */
 clattn_status clattn__tile_cut_make(const clattn__tile_problem *problem,
                                     const clattn__tile_limits *limits, clattn__tile_cut *cut,
@@ -114,7 +121,8 @@ clattn__tile_run clattn__tile_run_at(const clattn__tile_problem *problem,
 
 /*
  * The rectangles, at most four, that make up a run, in token order: class tokens, rest of a row, whole rows, begin of a row.
- * `at[i]` is the run's token number (from 0) where rects[i] begins. Returns how many.
+ * `at[i]` is the run's token number (from 0) where rects[i] begins. Returns how many. Their picture, as that of every rectangle
+ * here, is 0, and they lie on the problem's own map: windows and pictures are the caller's.
  */
 int clattn__tile_run_rects(const clattn__tile_problem *problem, bool keys,
                            const clattn__tile_run *run, clattn_tile_rect rects[4], int64_t at[4]);
@@ -125,7 +133,7 @@ clattn_tile_rect clattn__tile_rect_at(const clattn__tile_problem *problem,
 
 /*
  * What of the v map that rectangle reads: itself and `reach` around it, inside the map; where v has a map of its own, every tap of the
- * bilinear resize of those. Smoothing: a halo of 1.
+ * bilinear resize of those, and what its float arithmetic may miss them by. Smoothing: a halo of 1. Class tokens: themselves.
  */
 clattn_tile_rect clattn__tile_halo(const clattn__tile_problem *problem,
                                    const clattn_tile_rect *rect);
@@ -134,7 +142,7 @@ clattn_tile_rect clattn__tile_halo(const clattn__tile_problem *problem,
 clattn_tile_rect clattn__tile_grown(const clattn__tile_problem *problem,
                                     const clattn_tile_rect *rect, int64_t by);
 
-/* Floats of RESULTS in pass 1: rows of agent cells that a run touches, [first, first + count), times agent_width cells. */
+/* The rows of agent cells that a run of q touches, [first, first + count); none where it holds class tokens alone. */
 void clattn__tile_cell_rows(const clattn__tile_problem *problem, const clattn__tile_run *run,
                             int64_t *first, int64_t *count);
 
