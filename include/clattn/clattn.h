@@ -8,5 +8,6 @@
 #include "clattn/io.h"
 #include "clattn/ops.h"
 #include "clattn/tensor.h"
+#include "clattn/tile.h"
 
 #endif

@@ -178,8 +178,7 @@ CLATTN_API clattn_status clattn_tiling_run(clattn_tiling *tiling, const clattn_t
  */
 typedef struct clattn_tile_arrays {
     const clattn_tensor *q, *k, *v, *key_bias, *out;
-    int64_t width,
-        kv_width; /* of the maps, always given; kv_width 0: as width */
+    int64_t width, kv_width; /* of the maps, always given; kv_width 0: as width */
     int64_t class_tokens;
 } clattn_tile_arrays;
 

@@ -68,6 +68,8 @@ static void aggregate_tile(count *c, const clattn__tile_problem *p, clattn__tile
     hold(c, cut, CLATTN__TILE_VALUES, mul(c, values, p->heads * p->dim_v));
     if (p->key_bias || p->smoothing)
         hold(c, cut, CLATTN__TILE_EXTRA, mul(c, tokens, p->heads));
+    if (p->smoothing)
+        hold(c, cut, CLATTN__TILE_KEYS, mul(c, tokens, p->dim_v)); /* the colours alone */
     if (cut->k_leaves > 1) {
         const int64_t n = p->agent_height * p->agent_width;
         const int64_t states = mul(c, mul(c, p->heads, clattn__tile_max(2, cut->k_run)), n);
@@ -183,7 +185,7 @@ static void problem_bytes(count *c, const clattn__tile_problem *p, clattn__tile_
     const int64_t agents = mul(c, n, p->heads);
     const int64_t sums = mul(c, agents, p->dim);
     const int64_t states = mul(c, agents, state_width(p));
-    int64_t floats = add(c, mul(c, agents, p->dim + p->dim_v), add(c, sums, states));
+    int64_t floats = add(c, mul(c, agents, p->dim + p->dim_v), clattn__tile_max(sums, states));
 
     if (p->agent_vector)
         floats = add(c, floats, agents);

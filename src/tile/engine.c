@@ -36,8 +36,8 @@ struct clattn__engine {
     int devices, lanes_per_device, lanes, started;
     bool *alive;
     clattn_status last_drop; /* why the device that was dropped last was */
-    int64_t next, finished; /* the first tile never handed out; how many are done */
-    int64_t *redo;          /* tiles handed out in vain, at most one per lane */
+    int64_t next, finished;  /* the first tile never handed out; how many are done */
+    int64_t *redo;           /* tiles handed out in vain, at most one per lane */
     int redos;
     lane lane[];
 };

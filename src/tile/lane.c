@@ -26,8 +26,7 @@ clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role
 {
     if (pointer == NULL)
         return status;
-    const clattn_status unmapped =
-        lane->ctx->backend->unmap(lane->ctx, &lane->role[role], pointer);
+    const clattn_status unmapped = lane->ctx->backend->unmap(lane->ctx, &lane->role[role], pointer);
     return status != CLATTN_OK ? status : unmapped;
 }
 

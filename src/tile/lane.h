@@ -26,8 +26,8 @@ typedef struct clattn__lane_rect {
 typedef struct clattn__tile_lane {
     clattn_context *ctx; /* a lane of the device's context */
     clattn__tile_device *device;
-    clattn__steps *steps;                     /* streamed */
-    clattn_plan *plan;                        /* whole: for `group` problems */
+    clattn__steps *steps; /* streamed */
+    clattn_plan *plan;    /* whole: for `group` problems */
     clattn_workspace *ws;
     int64_t group;
     clattn_memory role[CLATTN__TILE_ROLES];

@@ -21,7 +21,7 @@
  * The buffers that a tile in flight uses, by what they hold; each is one allocation that serves all passes in turn.
  *            whole            pool           aggregate     broadcast      smoothing
  * TOKENS     q                q              k             q              the features
- * KEYS       k                -              -             -              -
+ * KEYS       k                -              -             -              the colours, in the last aggregation
  * VALUES     v                -              v             v with halo    RGB with a halo of 1, in all passes
  * EXTRA      key_bias         -              key_bias      -              -|f|^2 / 2
  * RESULTS    out              partial sums   leaf states   out            likewise
@@ -96,7 +96,7 @@ typedef struct clattn__tile_cut {
         node_bytes; /* host: the largest state of the tree (sums of all cells, or (m, l, acc) of all agents) */
     int64_t nodes; /* host: most nodes held at once */
     uint64_t
-        agent_bytes; /* streamed, on each device: agents, va, agent vector, the root of either tree */
+        agent_bytes; /* streamed, on each device: agents, va, agent vector, the larger root of the two trees */
     uint64_t device_bytes; /* each device: weights + agents + in_flight * roles */
     uint64_t host_bytes;   /* nodes, and device_bytes of the devices that share memory */
 } clattn__tile_cut;

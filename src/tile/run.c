@@ -88,8 +88,7 @@ out:
 
 static bool no_room(clattn_status status)
 {
-    return status == CLATTN_E_DEVICE_NOMEM || status == CLATTN_E_BUDGET ||
-           status == CLATTN_E_NOMEM;
+    return status == CLATTN_E_DEVICE_NOMEM || status == CLATTN_E_BUDGET || status == CLATTN_E_NOMEM;
 }
 
 /* The lanes of one device. */
@@ -137,8 +136,7 @@ static clattn_status cut_finer(clattn__tile_work *w, clattn_status why)
     const uint64_t before = w->cut.device_bytes;
 
     limits.device_bytes = before / 2;
-    clattn_status status =
-        clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
+    clattn_status status = clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
     if (status == CLATTN_E_BUDGET && smallest < before) {
         limits.device_bytes = smallest;
         status = clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
@@ -198,7 +196,7 @@ static void set_ports(clattn__tile_work *w)
     w->ports.channels[CLATTN_TILE_RGB] = 3;
 }
 
-clattn_status clattn__tile_run(clattn_tiling *t, const clattn_tile_io *io)
+clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
 {
     clattn_status status = CLATTN_OK;
     clattn__tile_work w = {.tiling = t,

@@ -4,6 +4,6 @@
 
 #include "tile/tiling.h"
 
-clattn_status clattn__tile_run(clattn_tiling *tiling, const clattn_tile_io *io);
+clattn_status clattn__tiling_execute(clattn_tiling *tiling, const clattn_tile_io *io);
 
 #endif

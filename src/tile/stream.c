@@ -42,8 +42,8 @@ static int level_of(int64_t leaves)
 /* ---- passes 1 and 2: what the source is asked for ---- */
 
 /* One input of a run, without gaps. */
-static clattn_status fill_run(clattn__tile_work *w, clattn__tile_lane *lane, clattn_tile_input input,
-                              clattn__tile_role role, bool keys)
+static clattn_status fill_run(clattn__tile_work *w, clattn__tile_lane *lane,
+                              clattn_tile_input input, clattn__tile_role role, bool keys)
 {
     clattn_status status = CLATTN_OK;
     const int64_t channels = w->ports.channels[input];
@@ -51,11 +51,9 @@ static clattn_status fill_run(clattn__tile_work *w, clattn__tile_lane *lane, cla
     clattn_tile_rect rects[4];
     int64_t at[4];
     float *memory = NULL;
-    const int count =
-        clattn__tile_run_rects(&w->tiling->problem, keys, &lane->run, rects, at);
+    const int count = clattn__tile_run_rects(&w->tiling->problem, keys, &lane->run, rects, at);
 
-    CLATTN_TRY(
-        clattn__lane_map(lane, role, bytes_of(lane->run.tokens, channels), true, &memory));
+    CLATTN_TRY(clattn__lane_map(lane, role, bytes_of(lane->run.tokens, channels), true, &memory));
     for (int i = 0; i < count; i++) {
         rects[i].picture = w->problem;
         CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rects[i], memory + at[i] * channels,
@@ -117,17 +115,17 @@ static clattn_status run_features(clattn__tile_lane *lane)
 
     for (int i = 0; i < lane->rect_count; i++) {
         const clattn__lane_rect *r = &lane->rects[i];
-        const clattn__features_rect f = {
-            .rgb = lane->role[CLATTN__TILE_VALUES],
-            .features = lane->role[CLATTN__TILE_TOKENS],
-            .y = r->rect.y,
-            .x = r->rect.x,
-            .height = r->rect.height,
-            .width = r->rect.width,
-            .rgb_offset =
-                r->offset + (r->rect.y - r->grown.y) * r->grown.width + r->rect.x - r->grown.x,
-            .pitch = r->grown.width,
-            .feature_offset = r->at};
+        const clattn__features_rect f = {.rgb = lane->role[CLATTN__TILE_VALUES],
+                                         .features = lane->role[CLATTN__TILE_TOKENS],
+                                         .y = r->rect.y,
+                                         .x = r->rect.x,
+                                         .height = r->rect.height,
+                                         .width = r->rect.width,
+                                         .rgb_offset = r->offset +
+                                                       (r->rect.y - r->grown.y) * r->grown.width +
+                                                       r->rect.x - r->grown.x,
+                                         .pitch = r->grown.width,
+                                         .feature_offset = r->at};
         CLATTN_TRY(clattn__step_features(lane->steps, &f));
     }
 out:
@@ -328,8 +326,8 @@ static clattn_status aggregate_finish(void *user, int number, int64_t tile)
     node = clattn__tree_take(w->tree);
     CLATTN_CHECK(w->log, node != NULL, CLATTN_E_NOMEM,
                  "more states wait than the plan has room for");
-    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS, bytes_of(p->heads, head), false,
-                                &states));
+    CLATTN_TRY(
+        clattn__lane_map(lane, CLATTN__TILE_RESULTS, bytes_of(p->heads, head), false, &states));
     for (int64_t h = 0; h < p->heads; h++) {
         float *of_head = states + h * head;
         for (int64_t step = 1; step < leaves; step *= 2)
@@ -360,8 +358,7 @@ static clattn_status fill_rect(clattn__tile_work *w, clattn__tile_lane *lane,
 
     asked.picture = w->problem;
     CLATTN_TRY(clattn__lane_map(lane, role, bytes_of(tokens, channels), true, &memory));
-    CLATTN_TRY(
-        clattn__ports_fill(&w->ports, input, &asked, memory, rect->width * channels));
+    CLATTN_TRY(clattn__ports_fill(&w->ports, input, &asked, memory, rect->width * channels));
 out:
     return clattn__lane_unmap(lane, role, memory, status);
 }
@@ -522,9 +519,8 @@ static clattn_status adopt_agents(clattn__tile_work *w, clattn__tile_device *dev
                                   clattn__tile_lane *lane, const void *given)
 {
     const clattn__tile_problem *p = &w->tiling->problem;
-    return lane->ctx->backend->write(
-        lane->ctx, &device->agents, 0, given,
-        bytes_of(p->agent_height * p->agent_width, p->heads * p->dim));
+    return lane->ctx->backend->write(lane->ctx, &device->agents, 0, given,
+                                     bytes_of(p->agent_height * p->agent_width, p->heads * p->dim));
 }
 
 static clattn_status adopt_vector(clattn__tile_work *w, clattn__tile_device *device,
@@ -599,8 +595,7 @@ static clattn_status find_agents(clattn__tile_work *w)
                            w->io->agents + w->problem * agents * p->heads * p->dim);
     clattn__tree_begin(w->tree, &(clattn__tree_node){agents, p->heads * p->dim, false},
                        w->cut.q_leaves);
-    CLATTN_TRY(
-        run_pass(w, w->cut.pool_tiles, false, pool_fill, pool_work, pool_finish));
+    CLATTN_TRY(run_pass(w, w->cut.pool_tiles, false, pool_fill, pool_work, pool_finish));
     CLATTN_TRY(each_device(w, adopt_sums, clattn__tree_root(w->tree)));
 out:
     return status;
@@ -617,8 +612,8 @@ static clattn_status aggregate(clattn__tile_work *w, clattn__gather gather)
     clattn__tree_begin(w->tree, &(clattn__tree_node){rows, state_width(w), true}, w->cut.k_leaves);
     CLATTN_TRY(run_pass(w, w->cut.aggregate_tiles, false, aggregate_fill, aggregate_work,
                         aggregate_finish));
-    CLATTN_TRY(each_device(w, adopt_root,
-                           w->cut.k_leaves == 1 ? w->va : clattn__tree_root(w->tree)));
+    CLATTN_TRY(
+        each_device(w, adopt_root, w->cut.k_leaves == 1 ? w->va : clattn__tree_root(w->tree)));
 out:
     return status;
 }
@@ -636,8 +631,8 @@ static clattn_status run_problem(clattn__tile_work *w)
     if (w->tiling->smoothing)
         CLATTN_TRY(each_device(w, adopt_norms, NULL));
     else if (p->agent_vector)
-        CLATTN_TRY(each_device(w, adopt_vector,
-                               w->io->agent_vector + w->problem * agents * p->heads));
+        CLATTN_TRY(
+            each_device(w, adopt_vector, w->io->agent_vector + w->problem * agents * p->heads));
     CLATTN_TRY(run_pass(w, w->cut.broadcast_tiles, w->tiling->options.strips != 0, broadcast_fill,
                         broadcast_work, broadcast_finish));
 out:

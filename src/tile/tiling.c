@@ -33,8 +33,8 @@ static clattn_status check_contexts(clattn_context *const *contexts, size_t coun
     if (contexts == NULL || count == 0 || !clattn__context_valid(contexts[0]))
         return CLATTN_E_ARG;
     log = &contexts[0]->log;
-    CLATTN_CHECK(log, count <= MOST_DEVICES, CLATTN_E_ARG, "count is %zu; at most %d contexts are possible",
-                 count, MOST_DEVICES);
+    CLATTN_CHECK(log, count <= MOST_DEVICES, CLATTN_E_ARG,
+                 "count is %zu; at most %d contexts are possible", count, MOST_DEVICES);
     for (size_t i = 1; i < count; i++) {
         CLATTN_CHECK(log, clattn__context_valid(contexts[i]), CLATTN_E_ARG,
                      "contexts[%zu] is NULL or no context", i);
@@ -56,22 +56,22 @@ static clattn_status check_kinds(clattn_context *const *contexts, size_t count)
     for (size_t i = 1; i < count; i++) {
         const clattn_device *other = &contexts[i]->device;
         const clattn_context_params *q = &contexts[i]->params;
-        CLATTN_CHECK(&contexts[0]->log,
-                     strcmp(first->name, other->name) == 0 &&
-                         strcmp(first->vendor, other->vendor) == 0 &&
-                         strcmp(first->driver, other->driver) == 0,
-                     CLATTN_E_ARG,
-                     "contexts[%zu] is \"%s\" and contexts[0] \"%s\"; devices of different kinds need"
-                     " options.fast, since bits depend on them",
-                     i, other->name, first->name);
-        CLATTN_CHECK(&contexts[0]->log,
-                     p->shape == q->shape && p->work_group == q->work_group &&
-                         p->max_work_group == q->max_work_group &&
-                         p->max_local_bytes == q->max_local_bytes,
-                     CLATTN_E_ARG,
-                     "contexts[%zu] has another kernel shape, work-group or limit than contexts[0]; that"
-                     " needs options.fast, since bits depend on them",
-                     i);
+        CLATTN_CHECK(
+            &contexts[0]->log,
+            strcmp(first->name, other->name) == 0 && strcmp(first->vendor, other->vendor) == 0 &&
+                strcmp(first->driver, other->driver) == 0,
+            CLATTN_E_ARG,
+            "contexts[%zu] is \"%s\" and contexts[0] \"%s\"; devices of different kinds need"
+            " options.fast, since bits depend on them",
+            i, other->name, first->name);
+        CLATTN_CHECK(
+            &contexts[0]->log,
+            p->shape == q->shape && p->work_group == q->work_group &&
+                p->max_work_group == q->max_work_group && p->max_local_bytes == q->max_local_bytes,
+            CLATTN_E_ARG,
+            "contexts[%zu] has another kernel shape, work-group or limit than contexts[0]; that"
+            " needs options.fast, since bits depend on them",
+            i);
     }
 out:
     return status;
@@ -125,8 +125,8 @@ static clattn_status check_desc(const clattn_log *log, const clattn_agent_attent
                      d->shift_y >= 0 && d->shift_y < d->height && d->shift_x >= 0 &&
                          d->shift_x < d->width,
                      CLATTN_E_SHAPE,
-                     "shift is %" PRId64 ", %" PRId64 "; it must be from 0 to below the map's %" PRId64
-                     " x %" PRId64,
+                     "shift is %" PRId64 ", %" PRId64
+                     "; it must be from 0 to below the map's %" PRId64 " x %" PRId64,
                      d->shift_y, d->shift_x, d->height, d->width);
         CLATTN_CHECK(log, !strips, CLATTN_E_UNSUPPORTED,
                      "strips is 1 with windows of %" PRId64 " x %" PRId64
@@ -207,7 +207,7 @@ static void set_problem(clattn_tiling *t)
         .needs_v = d->dwc_size > 0 || d->v_shortcut != 0.0f,
         .pooled = !d->agents_given,
         .key_bias = d->has_key_bias && !t->smoothing,
-        .agent_vector = d->has_agent_vector != 0,
+        .agent_vector = d->has_agent_vector && !t->smoothing,
         .smoothing = t->smoothing,
         .aggregates = 1,
     };
@@ -385,11 +385,11 @@ static clattn_status end(clattn_tiling *t, clattn_status status, const clattn_ti
         goto out;
     set_limits(t);
     status = clattn__tile_cut_make(&t->problem, &t->limits, &t->cut, &smallest);
-    CLATTN_CHECK(&t->log, status != CLATTN_E_BUDGET, CLATTN_E_BUDGET,
-                 "one tile does not fit %" PRIu64 " bytes on a device, %" PRIu64
-                 " on the host and %" PRIu64 " in a buffer; %" PRIu64 " on device and host would do",
-                 t->limits.device_bytes, t->limits.host_bytes, t->limits.allocation_bytes,
-                 smallest);
+    CLATTN_CHECK(
+        &t->log, status != CLATTN_E_BUDGET, CLATTN_E_BUDGET,
+        "one tile does not fit %" PRIu64 " bytes on a device, %" PRIu64 " on the host and %" PRIu64
+        " in a buffer; %" PRIu64 " on device and host would do",
+        t->limits.device_bytes, t->limits.host_bytes, t->limits.allocation_bytes, smallest);
     CLATTN_CHECK(&t->log, status == CLATTN_OK, status,
                  "a map of %" PRId64 " x %" PRId64 " cannot be cut: its sizes leave 64 bits",
                  t->problem.height, t->problem.width);
@@ -442,8 +442,7 @@ clattn_status clattn_smooth_tiling_create(clattn_context *const *contexts, size_
     (*tiling)->smoothing = true;
     (*tiling)->smooth = *desc;
     (*tiling)->desc = clattn__smooth_core(desc);
-    CLATTN_TRY(
-        check_desc(&(*tiling)->log, &(*tiling)->desc, (*tiling)->options.strips != 0));
+    CLATTN_TRY(check_desc(&(*tiling)->log, &(*tiling)->desc, (*tiling)->options.strips != 0));
     set_problem(*tiling);
     (*tiling)->problem.aggregates = clattn__smooth_rounds(desc) + 1;
 out:
@@ -496,9 +495,8 @@ static clattn_status check_io(const clattn_tiling *t, const clattn_tile_io *io)
     CLATTN_CHECK(log, (io->agents != NULL) == !t->problem.pooled, CLATTN_E_ARG,
                  "io.agents is %s, but agents_given is %d", io->agents != NULL ? "given" : "NULL",
                  (int)t->desc.agents_given);
-    CLATTN_CHECK(log,
-                 (io->agent_vector != NULL) == (t->problem.agent_vector && !t->smoothing),
-                 CLATTN_E_ARG, "io.agent_vector is %s, but has_agent_vector is %d",
+    CLATTN_CHECK(log, (io->agent_vector != NULL) == t->problem.agent_vector, CLATTN_E_ARG,
+                 "io.agent_vector is %s, but has_agent_vector is %d",
                  io->agent_vector != NULL ? "given" : "NULL", (int)t->desc.has_agent_vector);
 out:
     return status;
@@ -511,7 +509,7 @@ clattn_status clattn_tiling_run(clattn_tiling *tiling, const clattn_tile_io *io)
     if (!valid(tiling))
         return CLATTN_E_ARG;
     CLATTN_TRY(check_io(tiling, io));
-    CLATTN_TRY(clattn__tile_run(tiling, io));
+    CLATTN_TRY(clattn__tiling_execute(tiling, io));
 out:
     return status;
 }

@@ -26,19 +26,20 @@ typedef struct clattn__tile_work {
     clattn_tiling *tiling;
     const clattn_tile_io *io;
     const clattn_log *log;
-    clattn__tile_cut cut; /* the tiling's, or a finer one where a device had less room than it said */
+    clattn__tile_cut
+        cut; /* the tiling's, or a finer one where a device had less room than it said */
     clattn__ports ports;
     clattn__engine *engine;
     clattn__tile_lane *lanes;
     int lane_count;
-    double seconds;     /* longest launch */
+    double seconds;      /* longest launch */
     int64_t done_before; /* tiles of the passes before this one */
 
     /* streamed */
     clattn__tree *tree;
-    int64_t problem;        /* in hand */
-    clattn__gather gather;  /* of pass 2 */
-    float *va;              /* one leaf: what a lane's device has computed, for the others; of the tree */
+    int64_t problem;       /* in hand */
+    clattn__gather gather; /* of pass 2 */
+    float *va; /* one leaf: what a lane's device has computed, for the others; of the tree */
 } clattn__tile_work;
 
 /* Whether the run is to end early; `user` is a clattn__tile_work. */

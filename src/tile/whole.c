@@ -26,8 +26,8 @@ static clattn_status fill_group(clattn__tile_work *w, clattn__tile_lane *lane,
     const int64_t count = group_count(w, tile);
     float *memory = NULL;
 
-    CLATTN_TRY(clattn__lane_map(
-        lane, role, (uint64_t)(count * tokens * channels) * sizeof(float), true, &memory));
+    CLATTN_TRY(clattn__lane_map(lane, role, (uint64_t)(count * tokens * channels) * sizeof(float),
+                                true, &memory));
     for (int64_t i = 0; i < count; i++) {
         float *at = memory + i * tokens * channels;
         clattn_tile_rect rect = {.picture = group_first(w, tile) + i,

@@ -1,0 +1,90 @@
+/*
+ * A tiled run gives the bits of the untiled one: random shapes, forms, budgets, buffers, launch lengths, tiles in flight and devices.
+ * Runs on every device with its wide shape and its tile shape, and on the CPU path. CLATTN_TEST_SEED draws other cases,
+ * CLATTN_TEST_TILINGS says how many (default 60).
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "case_agent_random.h"
+#include "case_agent_run.h"
+#include "contexts.h"
+#include "tile_run.h"
+
+#define TEXT            640
+#define DEFAULT_TILINGS 60
+
+static const contexts_entry *entry;
+
+static int tilings(void)
+{
+    const char *wanted = getenv("CLATTN_TEST_TILINGS");
+    return wanted != NULL ? atoi(wanted) : contexts_reduced() ? 6 : DEFAULT_TILINGS;
+}
+
+static void test_random(void **state)
+{
+    fill_random random = {fill_seed()};
+    clattn_context *ctx[2] = {contexts_open(entry, NULL), contexts_open(entry, NULL)};
+    int streamed = 0;
+
+    (void)state;
+    for (int i = 0; i < tilings(); i++) {
+        case_agent c;
+        case_agent_data data;
+        char text[TEXT];
+
+        case_agent_random(&random, contexts_reduced(), &c);
+        case_agent_fill(&c, fill_next(&random), &data);
+        case_agent_text(&c, text, sizeof text);
+        const int64_t count = case_agent_count(&c, STEP_WHOLE);
+        float *untiled = calloc((size_t)count, sizeof *untiled);
+        float *tiled = calloc((size_t)count, sizeof *tiled);
+        agent_run run;
+        agent_run_open(&run, ctx[0], GUARD_TOKENS, &c, &data);
+        agent_run_step(&run, STEP_WHOLE, untiled);
+        agent_run_close(&run);
+
+        const size_t devices = (size_t)fill_range(&random, 1, 2);
+        const clattn_tile_options options = tile_options_random(&random);
+        clattn_tiling_info info;
+        tile_run_case(ctx, devices, &c, &data, &options, tiled, &info);
+        streamed += info.passes > 1;
+        char full[TEXT + 200];
+        snprintf(full, sizeof full,
+                 "%s; %zu devices, %" PRIu64 " bytes, %d passes of %" PRId64 " tiles", text,
+                 devices, info.device_bytes, (int)info.passes, info.tiles);
+        check_same_bits("tiled", full, tiled, untiled, count);
+        free(untiled);
+        free(tiled);
+        case_agent_free(&data);
+    }
+    print_message("%d tilings, %d of them streamed\n", tilings(), streamed);
+    assert_true(streamed > 0 || tilings() < 20);
+    clattn_context_destroy(&ctx[0]);
+    clattn_context_destroy(&ctx[1]);
+}
+
+int main(void)
+{
+    contexts_list list;
+    int failed = 0;
+
+    contexts_find(false, &list);
+    if (list.count == 0)
+        return contexts_none();
+    print_message("seed %" PRIu64 "\n", fill_seed());
+    for (int i = 0; i < list.count; i++) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_random)};
+        entry = &list.entries[i];
+        print_message("%s\n", entry->name);
+        failed += cmocka_run_group_tests_name(entry->name, tests, NULL, NULL);
+    }
+    return failed;
+}

@@ -1,0 +1,29 @@
+/* Runs a case of agent attention in tiles, from and to dense arrays. Any surprise fails the running test. */
+#ifndef CLATTN_TESTS_TILE_RUN_H
+#define CLATTN_TESTS_TILE_RUN_H
+
+#include "case_agent_attention.h"
+#include "clattn/tile.h"
+
+/* A random budget, buffer limit, launch length and number of tiles in flight. */
+clattn_tile_options tile_options_random(fill_random *random);
+
+/*
+ * Runs; `result` gets the output, dense, and every element of it must have been given exactly once. A budget that is too small
+ * is doubled until it is enough.
+ */
+void tile_run_case(clattn_context *const *contexts, size_t count, const case_agent *c,
+                   const case_agent_data *data, const clattn_tile_options *options, float *result,
+                   clattn_tiling_info *info);
+
+/* The tensors and weights of a case for tile.h. */
+typedef struct tile_case_io {
+    clattn_tensor q, k, v, key_bias, out;
+    clattn_tile_arrays arrays;
+    clattn_tile_weights weights;
+    clattn_tile_io io;
+} tile_case_io;
+void tile_case_open(const case_agent *c, const case_agent_data *data, float *result,
+                    tile_case_io *all);
+
+#endif
