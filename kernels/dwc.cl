@@ -34,13 +34,14 @@ static inline Patch patch_of(const Dwc args, int window, int map_token)
     Patch patch;
     patch.y = map_token / grid.window_w;
     patch.x = map_token % grid.window_w;
-    patch.first_i = max(0, reach - patch.y);
-    patch.last_i = min(args.size - 1, reach + grid.window_h - 1 - patch.y);
-    patch.first_j = max(0, reach - patch.x);
-    patch.last_j = min(args.size - 1, reach + grid.window_w - 1 - patch.x);
+    patch.first_i = max(0, reach - patch.y - args.halo.top);
+    patch.last_i = min(args.size - 1, reach + grid.window_h + args.halo.bottom - 1 - patch.y);
+    patch.first_j = max(0, reach - patch.x - args.halo.left);
+    patch.last_j = min(args.size - 1, reach + grid.window_w + args.halo.right - 1 - patch.x);
     patch.row = (top + patch.y) % grid.height;
     patch.column = (left + patch.x) % grid.width;
-    patch.first_row = (top + patch.y + patch.first_i - reach) % grid.height;
+    patch.first_row =
+        (top + patch.y + patch.first_i - reach) % grid.height; /* a halo's are negative */
     patch.first_column = (left + patch.x + patch.first_j - reach) % grid.width;
     return patch;
 }
@@ -90,15 +91,15 @@ static inline Taps resize_taps(int i, int in, int out)
     return taps;
 }
 
-/* v resized to row y and column x of the output. */
+/* v resized to row y and column x of the output (of a tile: counted from its own first token). */
 static inline float resized_at(const Dwc args, __global const float *map, int y, int x)
 {
-    const Taps rows = resize_taps(y, args.v_h, args.grid.height);
-    const Taps columns = resize_taps(x, args.v_w, args.grid.width);
-    __global const float *above = map + rows.first * args.v.row;
-    __global const float *below = map + rows.second * args.v.row;
-    const long left = columns.first * args.v.token;
-    const long right = columns.second * args.v.token;
+    const Taps rows = resize_taps(args.top + y, args.v_h, args.map_h);
+    const Taps columns = resize_taps(args.left + x, args.v_w, args.map_w);
+    __global const float *above = map + (rows.first - args.v_top) * args.v.row;
+    __global const float *below = map + (rows.second - args.v_top) * args.v.row;
+    const long left = (columns.first - args.v_left) * args.v.token;
+    const long right = (columns.second - args.v_left) * args.v.token;
     const float upper = MAD(columns.weight, above[right] - above[left], above[left]);
     const float lower = MAD(columns.weight, below[right] - below[left], below[left]);
     return MAD(rows.weight, lower - upper, upper);
@@ -128,7 +129,7 @@ __kernel void dwc(const Dwc args, __global const float *restrict v,
     const int window = p % args.windows;
     const int class_tokens = args.grid.class_tokens;
     const Patch patch = patch_of(args, window, max(token - class_tokens, 0));
-    const bool resized = args.v_h != args.grid.height || args.v_w != args.grid.width;
+    const bool resized = args.v_h != args.map_h || args.v_w != args.map_w;
     const size_t out_token = token_offset(args.out, args.grid, window, token);
     if (channel >= args.heads * args.dim)
         return;

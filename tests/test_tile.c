@@ -28,6 +28,22 @@ static int tilings(void)
     return wanted != NULL ? atoi(wanted) : contexts_reduced() ? 6 : DEFAULT_TILINGS;
 }
 
+/* The random cases are small, for the oracle; several leaves take more tokens. */
+static void enlarge(fill_random *random, case_agent *c)
+{
+    clattn_agent_attention_desc *d = &c->desc;
+    const int64_t times = fill_range(random, 1, contexts_reduced() ? 2 : 5);
+
+    if (c->grid_h[0] != 0 || d->height * d->width > 4000)
+        return;
+    d->height *= times;
+    d->width *= times;
+    d->kv_height *= times;
+    d->kv_width *= times;
+    d->window_height *= times;
+    d->window_width *= times;
+}
+
 static void test_random(void **state)
 {
     fill_random random = {fill_seed()};
@@ -41,6 +57,7 @@ static void test_random(void **state)
         char text[TEXT];
 
         case_agent_random(&random, contexts_reduced(), &c);
+        enlarge(&random, &c);
         case_agent_fill(&c, fill_next(&random), &data);
         case_agent_text(&c, text, sizeof text);
         const int64_t count = case_agent_count(&c, STEP_WHOLE);
@@ -54,7 +71,9 @@ static void test_random(void **state)
         const size_t devices = (size_t)fill_range(&random, 1, 2);
         const clattn_tile_options options = tile_options_random(&random);
         clattn_tiling_info info;
-        tile_run_case(ctx, devices, &c, &data, &options, tiled, &info);
+        const double budgets[] = {0.0, 1.0, 1.0, 1.3, 2.0, 4.0};
+        const double budget = budgets[fill_range(&random, 0, 5)];
+        tile_run_case(ctx, devices, &c, &data, &options, budget, tiled, &info);
         streamed += info.passes > 1;
         char full[TEXT + 200];
         snprintf(full, sizeof full,

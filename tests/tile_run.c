@@ -11,11 +11,6 @@ clattn_tile_options tile_options_random(fill_random *random)
 {
     clattn_tile_options o = {.in_flight = (int32_t)fill_range(random, 0, 3)};
 
-    o.device_bytes = UINT64_C(8192) << fill_range(random, 0, 9);
-    o.device_bytes += (uint64_t)fill_range(random, 0, (int64_t)o.device_bytes);
-    o.host_bytes = UINT64_C(1) << 40;
-    if (fill_once_in(random, 3))
-        o.allocation_bytes = o.device_bytes / (uint64_t)fill_range(random, 2, 5);
     if (fill_once_in(random, 3))
         o.launch_ms = 0.001 * (double)fill_range(random, 1, 1000);
     return o;
@@ -57,22 +52,25 @@ void tile_case_open(const case_agent *c, const case_agent_data *data, float *res
 }
 
 void tile_run_case(clattn_context *const *contexts, size_t count, const case_agent *c,
-                   const case_agent_data *data, const clattn_tile_options *options, float *result,
-                   clattn_tiling_info *info)
+                   const case_agent_data *data, const clattn_tile_options *options, double budget,
+                   float *result, clattn_tiling_info *info)
 {
     clattn_tile_options o = *options;
     clattn_tiling *tiling = NULL;
-    clattn_status status = CLATTN_E_BUDGET;
     tile_case_io all;
 
     tile_case_open(c, data, result, &all);
-    while (status == CLATTN_E_BUDGET) {
-        status = clattn_tiling_create(contexts, count, &c->desc, &all.weights, &o, &tiling);
-        o.device_bytes *= 2;
-        o.allocation_bytes *= 2;
-    }
-    assert_int_equal(status, CLATTN_OK);
+    assert_int_equal(clattn_tiling_create(contexts, count, &c->desc, &all.weights, &o, &tiling),
+                     CLATTN_OK);
     clattn_tiling_get_info(tiling, info);
+    if (budget > 0.0) {
+        clattn_tiling_destroy(&tiling);
+        o.device_bytes = (uint64_t)((double)info->smallest_bytes * budget);
+        assert_int_equal(clattn_tiling_create(contexts, count, &c->desc, &all.weights, &o, &tiling),
+                         CLATTN_OK);
+        clattn_tiling_get_info(tiling, info);
+        assert_true(info->device_bytes <= o.device_bytes);
+    }
     const int64_t floats = case_agent_count(c, STEP_WHOLE);
     for (int64_t i = 0; i < floats; i++)
         result[i] = NAN;

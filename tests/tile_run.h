@@ -5,16 +5,16 @@
 #include "case_agent_attention.h"
 #include "clattn/tile.h"
 
-/* A random budget, buffer limit, launch length and number of tiles in flight. */
+/* A random launch length and number of tiles in flight. */
 clattn_tile_options tile_options_random(fill_random *random);
 
 /*
- * Runs; `result` gets the output, dense, and every element of it must have been given exactly once. A budget that is too small
- * is doubled until it is enough.
+ * Runs in `budget` times the smallest device memory that would do (0: as much as there is); `result` gets the output, dense. It is all
+ * NaN before.
  */
 void tile_run_case(clattn_context *const *contexts, size_t count, const case_agent *c,
-                   const case_agent_data *data, const clattn_tile_options *options, float *result,
-                   clattn_tiling_info *info);
+                   const case_agent_data *data, const clattn_tile_options *options, double budget,
+                   float *result, clattn_tiling_info *info);
 
 /* The tensors and weights of a case for tile.h. */
 typedef struct tile_case_io {

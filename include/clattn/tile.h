@@ -88,8 +88,10 @@ typedef struct clattn_tile_options {
 
 /** What a tiling holds. Bytes are exact: a run allocates just that. */
 typedef struct clattn_tiling_info {
-    uint64_t device_bytes;           /* on each device */
-    uint64_t host_bytes;             /* on the host, with those of devices that share its memory */
+    uint64_t device_bytes; /* on each device */
+    uint64_t host_bytes;   /* on the host, with those of devices that share its memory */
+    uint64_t
+        smallest_bytes; /* the smallest device_bytes and host_bytes that would do, with buffers of any size */
     int64_t leaf_tokens;             /* of stage 1 */
     int64_t leaves;                  /* per picture and window */
     int64_t tiles;                   /* in all passes together */

@@ -280,7 +280,7 @@ static void set_limits(clattn_tiling *t)
     }
 }
 
-static void set_info(clattn_tiling *t)
+static void set_info(clattn_tiling *t, uint64_t smallest)
 {
     const clattn__tile_cut *c = &t->cut;
     const clattn__tile_problem *p = &t->problem;
@@ -288,6 +288,7 @@ static void set_info(clattn_tiling *t)
 
     t->info = (clattn_tiling_info){.device_bytes = c->device_bytes,
                                    .host_bytes = c->host_bytes,
+                                   .smallest_bytes = smallest,
                                    .leaf_tokens = c->k_leaf,
                                    .leaves = c->k_leaves,
                                    .tiles = c->tiles,
@@ -393,7 +394,7 @@ static clattn_status end(clattn_tiling *t, clattn_status status, const clattn_ti
     CLATTN_CHECK(&t->log, status == CLATTN_OK, status,
                  "a map of %" PRId64 " x %" PRId64 " cannot be cut: its sizes leave 64 bits",
                  t->problem.height, t->problem.width);
-    set_info(t);
+    set_info(t, smallest);
     CLATTN_TRY(put_weights(t, weights));
 out:
     if (status != CLATTN_OK)
