@@ -11,7 +11,7 @@
 #define MAX_DEVICES   65536
 #define MOST_TOKENS   (INT64_C(1) << 30) /* per tile: leaves room for halos below 2^31 */
 #define WORTH_TOKENS  65536              /* a smaller tile is more launching than work */
-#define FINER         8 /* steps between two powers of two that rectangles are tried at */
+#define FINER         8 /* rectangles are tried at sizes that differ by an eighth */
 
 static int64_t pow2_ceil(int64_t value)
 {
@@ -143,28 +143,31 @@ static void smallest_rects(const clattn__tile_problem *p, const clattn__tile_lim
     set_rects(p, cut, 1, full_width(p, limits) ? 1 : clattn__tile_most_columns(p->width));
 }
 
-/* The longest runs, each for itself, then the largest rectangles up to `most` tokens that fit beside the others. */
+/*
+ * What the common number of tokens leaves of the budget: longer runs of k, which pass 2 comes by most often; rectangles of up to
+ * `rect_tokens` tokens, whose halos shrink; longer runs of q.
+ */
 static void grow(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                  const clattn__tile_cut *most, int64_t rect_tokens, clattn__tile_cut *cut)
 {
+    const int64_t now = cut->rect_height * cut->rect_width;
     clattn__tile_cut larger = *cut;
 
     for (larger.k_run = most->k_run; larger.k_run > cut->k_run; larger.k_run /= 2)
         if (clattn__tile_fits(p, limits, &larger))
             *cut = larger;
-    larger = *cut;
-    for (larger.q_run = most->q_run; larger.q_run > cut->q_run; larger.q_run /= 2)
-        if (clattn__tile_fits(p, limits, &larger))
-            *cut = larger;
-    const int64_t now = cut->rect_height * cut->rect_width;
     for (int64_t tokens = rect_tokens; tokens > now; tokens -= tokens / FINER + 1) {
         larger = *cut;
         rects_within(p, limits, tokens, &larger);
         if (larger.rect_height * larger.rect_width > now && clattn__tile_fits(p, limits, &larger)) {
             *cut = larger;
-            return;
+            break;
         }
     }
+    larger = *cut;
+    for (larger.q_run = most->q_run; larger.q_run > cut->q_run; larger.q_run /= 2)
+        if (clattn__tile_fits(p, limits, &larger))
+            *cut = larger;
 }
 
 /* Runs that leave at most 2^level tiles in either reduction. */
