@@ -101,8 +101,8 @@ static double halo_cost(const clattn__tile_problem *p, const clattn__tile_cut *c
 }
 
 /*
- * Rectangles of about `tokens` tokens: of one row and 16 columns or so, or one whole row, where that is more. Without a halo, or where
- * they must, they span the map; else their halos together are the smallest among the shapes near to a square.
+ * Rectangles of about `tokens` tokens, 1 giving the smallest that there are: one row of 16 columns or so, or one whole row. Without a
+ * halo, or where they must, they span the map; else their halos together are the smallest among the shapes near to a square.
  */
 static void rects_within(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                          int64_t tokens, clattn__tile_cut *cut)
@@ -134,13 +134,6 @@ static void rects_within(const clattn__tile_problem *p, const clattn__tile_limit
         }
     }
     *cut = best;
-}
-
-/* The smallest rectangles that there are. */
-static void smallest_rects(const clattn__tile_problem *p, const clattn__tile_limits *limits,
-                           clattn__tile_cut *cut)
-{
-    set_rects(p, cut, 1, full_width(p, limits) ? 1 : clattn__tile_most_columns(p->width));
 }
 
 /*
@@ -189,9 +182,9 @@ static int levels(const clattn__tile_cut *cut)
 }
 
 /*
- * A streamed cut with cut->in_flight tiles out: all passes at about the same number of tokens, the largest that fits. Where the
- * smallest does not, because the host has no room for the nodes of so many tiles: the shortest runs that do, with the smallest
- * rectangles.
+ * A streamed cut with cut->in_flight tiles out: all passes at about the same number of tokens, the largest that fits. Where even one
+ * token does not, because the host has no room for the nodes of so many tiles: the shortest runs that do, with the smallest
+ * rectangles, which that one token has left in the cut.
  */
 static bool stream(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                    clattn__tile_cut *cut)
@@ -212,7 +205,6 @@ static bool stream(const clattn__tile_problem *p, const clattn__tile_limits *lim
             return true;
         }
     }
-    smallest_rects(p, limits, cut);
     for (int level = levels(cut); level >= 0; level--) {
         runs_of_level(cut, level, cut);
         if (clattn__tile_fits(p, limits, cut)) {
@@ -302,7 +294,7 @@ static uint64_t smallest_budget(const clattn__tile_problem *p, const clattn__til
     uint64_t least = 0;
 
     cut.in_flight = 1;
-    smallest_rects(p, limits, &cut);
+    rects_within(p, limits, 1, &cut);
     for (int level = levels(&cut); level >= 0; level--) {
         runs_of_level(&cut, level, &cut);
         if (clattn__tile_weigh(p, limits, &cut) && (least == 0 || needed(&cut) < least))
