@@ -347,6 +347,9 @@ static void test_whole(void **state)
     EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.in_flight == 2);
     EXPECT(c, c.cut.tiles >= 8 && c.cut.group > 100);
     tile_check_bytes(&c);
+    c.limits.allocation_bytes = 1 << 20;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.group > 1);
+    tile_check_bytes(&c);
 }
 
 int main(void)
