@@ -153,8 +153,12 @@ static void test_random(void **state)
         c.limits.sharing = (int32_t)fill_range(&random, 0, c.limits.devices);
         c.limits.in_flight = (int32_t)fill_range(&random, 1, 4);
         c.limits.strips = fill_once_in(&random, 4);
-        if (make(&c) != CLATTN_OK || c.problem.smoothing == c.cut.whole)
-            tile_check_fail(&c, "refused, or not whole, with plenty", __LINE__);
+        /* One large picture is shared by several devices rather than given to one. */
+        const clattn__tile_problem *p = &c.problem;
+        const bool shared =
+            p->problems < c.limits.devices && p->class_tokens + p->height * p->width >= 131072;
+        if (make(&c) != CLATTN_OK || (p->smoothing || shared) == c.cut.whole)
+            tile_check_fail(&c, "refused, or not in the mode expected, with plenty", __LINE__);
         tile_check_bytes(&c);
         check_smallest(&c);
         draw_limits(&random, c.smallest, &c.limits);
@@ -189,6 +193,7 @@ static void test_giants(void **state)
         {100000, 100000, 25000, 25000, 3, 28, 4096},
         {1, INT32_MAX, 1, INT32_MAX, 1, 5, 2048},
         {INT32_MAX, 1, INT32_MAX, 1, 0, 5, 2048},
+        {INT32_MAX, 1, INT32_MAX - 7, 1, 0, 5, 2048},
         {INT32_MAX, 3, 5000000, 70, 0, 5, 4096},
         {65536, 65536, 65537, 32769, INT32_MAX, 1, 2048},
     };
@@ -258,12 +263,105 @@ static void test_refusals(void **state)
     EXPECT_STATUS(CLATTN_E_ARG, c.limits.in_flight = 9);
 }
 
+static int64_t cut_area(const clattn__tile_cut *t)
+{
+    return t->rect_height * t->rect_width;
+}
+
+/* 24 megapixels; every budget but the last is too small for all of them at once. */
+static tile_case photo(uint64_t megabytes)
+{
+    tile_case c = {.problem = picture, .limits = plenty};
+    c.problem.height = c.problem.kv_height = 4000;
+    c.problem.width = c.problem.kv_width = 6000;
+    c.limits.device_bytes = megabytes << 20;
+    return c;
+}
+
+#define EXPECT(c, condition)                                                                       \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            tile_check_fail(&(c), #condition, __LINE__);                                           \
+    } while (0)
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    tile_case c = photo(512);
+    EXPECT(c, make(&c) == CLATTN_OK && !c.cut.whole && c.cut.in_flight == 2);
+    EXPECT(c, c.cut.k_run * c.cut.k_leaf >= 65536 && cut_area(&c.cut) >= 65536);
+    EXPECT(c, c.cut.device_bytes > c.limits.device_bytes / 4 * 3);
+    EXPECT(c, c.cut.rect_height < 2 * c.cut.rect_width && c.cut.rect_width < 2 * c.cut.rect_height);
+
+    c.limits.strips = true;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.rect_columns == 1 && c.cut.rect_height > 1);
+    c = photo(512);
+    c.problem.reach = 0;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.rect_columns == 1 && c.cut.rect_height > 1);
+    c = photo(512);
+    c.limits.allocation_bytes = 16 << 20;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.k_run * c.cut.k_leaf == 32768);
+
+    /* Two small tiles rather than a large one, and one tile where two of the smallest do not fit. */
+    c = photo(12);
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.in_flight == 2 && c.cut.k_run == 1);
+    c = photo(7);
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.in_flight == 1);
+
+    /* No more than is useful, and enough for every device. */
+    c = photo(1 << 15);
+    EXPECT(c, make(&c) == CLATTN_OK && !c.cut.whole && c.cut.aggregate_tiles >= 4);
+    EXPECT(c, c.cut.device_bytes < c.limits.device_bytes / 4 * 3);
+    c.limits.devices = 3;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.in_flight == 2);
+    EXPECT(c, c.cut.aggregate_tiles >= 24 && c.cut.broadcast_tiles >= 24);
+    EXPECT(c, c.cut.k_run * c.cut.k_leaf >= 65536 && cut_area(&c.cut) >= 65536);
+}
+
+/* Where the host has no room for the nodes of many tiles, there are fewer. */
+static void test_host(void **state)
+{
+    (void)state;
+    tile_case c = photo(512);
+    EXPECT(c, make(&c) == CLATTN_OK);
+    const clattn__tile_cut before = c.cut;
+    c.limits.host_bytes = before.host_bytes - 1;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.host_bytes < before.host_bytes);
+    EXPECT(c, c.cut.in_flight < before.in_flight || c.cut.nodes < before.nodes);
+    tile_check_bytes(&c);
+    c.limits.host_bytes = c.cut.node_bytes;
+    EXPECT(c, make(&c) == CLATTN_E_BUDGET);
+}
+
+static void test_whole(void **state)
+{
+    (void)state;
+    tile_case c = photo(1 << 20);
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.tiles == 1 && c.cut.in_flight == 1);
+    /* Half a megapixel fits once, not twice: whole, with one tile out, before it is streamed. */
+    c = photo(1 << 10);
+    c.problem.height = c.problem.kv_height = 512;
+    c.problem.width = c.problem.kv_width = 512;
+    c.problem.problems = 8;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.in_flight == 1 && c.cut.tiles == 8);
+    /* Windows: many at a time, but something for all devices. */
+    c.problem.height = c.problem.kv_height = c.problem.width = c.problem.kv_width = 14;
+    c.problem.problems = 10000;
+    c.limits.devices = 2;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.in_flight == 2);
+    EXPECT(c, c.cut.tiles >= 8 && c.cut.group > 100);
+    tile_check_bytes(&c);
+    c.limits.allocation_bytes = 1 << 20;
+    EXPECT(c, make(&c) == CLATTN_OK && c.cut.whole && c.cut.group > 1);
+    tile_check_bytes(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_giants),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_random),   cmocka_unit_test(test_giants),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_host),     cmocka_unit_test(test_whole),
     };
     print_message("CLATTN_TEST_SEED=%" PRIu64 "\n", fill_seed());
     return cmocka_run_group_tests(tests, NULL, NULL);

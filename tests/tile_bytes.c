@@ -153,6 +153,8 @@ static void check_streamed(const tile_case *c)
     EXPECT(t->node_bytes == (uint64_t)(sums > state ? sums : state) * 4);
     EXPECT(t->tiles ==
            p->problems * (t->pool_tiles + p->aggregates * t->aggregate_tiles + t->broadcast_tiles));
+    const int64_t out = (int64_t)c->limits.devices * (t->in_flight - 1); /* one less */
+    EXPECT(out < t->pool_tiles || out < t->aggregate_tiles || out < t->broadcast_tiles);
     EXPECT((t->role_bytes[CLATTN__TILE_KEYS] == 0) == !p->smoothing &&
            t->role_bytes[CLATTN__TILE_AGENTS] == 0 && t->role_bytes[CLATTN__TILE_SCRATCH] == 0);
 }

@@ -119,7 +119,8 @@ static void check_rects(const tile_case *c)
         row_height = x == 0 ? r.height : row_height;
         EXPECT(r.picture == 0 && r.class_first == 0 && r.class_count == 0);
         EXPECT(r.y == y && r.x == x && r.height == row_height && r.height >= 1);
-        EXPECT(r.height <= c->cut.rect_height && r.width <= c->cut.rect_width);
+        EXPECT(r.height <= c->cut.rect_height && r.height >= c->cut.rect_height - 1);
+        EXPECT(r.width <= c->cut.rect_width && r.width >= c->cut.rect_width - 16);
         EXPECT(r.width >= 16 || r.width == p->width);
         EXPECT(r.x % 16 == 0);
         EXPECT(r.width == p->width || !(c->limits.strips || p->rows_only));

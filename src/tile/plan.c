@@ -11,7 +11,7 @@
 #define MAX_DEVICES   65536
 #define MOST_TOKENS   (INT64_C(1) << 30) /* per tile: leaves room for halos below 2^31 */
 #define WORTH_TOKENS  65536              /* a smaller tile is more launching than work */
-#define FINER         8 /* steps between two powers of two that rectangles are tried at */
+#define FINER         8 /* rectangles are tried at sizes that differ by an eighth */
 
 static int64_t pow2_ceil(int64_t value)
 {
@@ -101,8 +101,8 @@ static double halo_cost(const clattn__tile_problem *p, const clattn__tile_cut *c
 }
 
 /*
- * Rectangles of about `tokens` tokens: of one row and 16 columns or so, or one whole row, where that is more. Without a halo, or where
- * they must, they span the map; else their halos together are the smallest among the shapes near to a square.
+ * Rectangles of about `tokens` tokens, 1 giving the smallest that there are: one row of 16 columns or so, or one whole row. Without a
+ * halo, or where they must, they span the map; else their halos together are the smallest among the shapes near to a square.
  */
 static void rects_within(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                          int64_t tokens, clattn__tile_cut *cut)
@@ -136,35 +136,31 @@ static void rects_within(const clattn__tile_problem *p, const clattn__tile_limit
     *cut = best;
 }
 
-/* The smallest rectangles that there are. */
-static void smallest_rects(const clattn__tile_problem *p, const clattn__tile_limits *limits,
-                           clattn__tile_cut *cut)
-{
-    set_rects(p, cut, 1, full_width(p, limits) ? 1 : clattn__tile_most_columns(p->width));
-}
-
-/* The longest runs, each for itself, then the largest rectangles up to `most` tokens that fit beside the others. */
+/*
+ * What the common number of tokens leaves of the budget: longer runs of k, which pass 2 comes by most often; rectangles of up to
+ * `rect_tokens` tokens, whose halos shrink; longer runs of q.
+ */
 static void grow(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                  const clattn__tile_cut *most, int64_t rect_tokens, clattn__tile_cut *cut)
 {
+    const int64_t now = cut->rect_height * cut->rect_width;
     clattn__tile_cut larger = *cut;
 
     for (larger.k_run = most->k_run; larger.k_run > cut->k_run; larger.k_run /= 2)
         if (clattn__tile_fits(p, limits, &larger))
             *cut = larger;
-    larger = *cut;
-    for (larger.q_run = most->q_run; larger.q_run > cut->q_run; larger.q_run /= 2)
-        if (clattn__tile_fits(p, limits, &larger))
-            *cut = larger;
-    const int64_t now = cut->rect_height * cut->rect_width;
     for (int64_t tokens = rect_tokens; tokens > now; tokens -= tokens / FINER + 1) {
         larger = *cut;
         rects_within(p, limits, tokens, &larger);
         if (larger.rect_height * larger.rect_width > now && clattn__tile_fits(p, limits, &larger)) {
             *cut = larger;
-            return;
+            break;
         }
     }
+    larger = *cut;
+    for (larger.q_run = most->q_run; larger.q_run > cut->q_run; larger.q_run /= 2)
+        if (clattn__tile_fits(p, limits, &larger))
+            *cut = larger;
 }
 
 /* Runs that leave at most 2^level tiles in either reduction. */
@@ -186,9 +182,9 @@ static int levels(const clattn__tile_cut *cut)
 }
 
 /*
- * A streamed cut with cut->in_flight tiles out: all passes at about the same number of tokens, the largest that fits. Where the
- * smallest does not, because the host has no room for the nodes of so many tiles: the shortest runs that do, with the smallest
- * rectangles.
+ * A streamed cut with cut->in_flight tiles out: all passes at about the same number of tokens, the largest that fits. Where even one
+ * token does not, because the host has no room for the nodes of so many tiles: the shortest runs that do, with the smallest
+ * rectangles, which that one token has left in the cut.
  */
 static bool stream(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                    clattn__tile_cut *cut)
@@ -209,7 +205,6 @@ static bool stream(const clattn__tile_problem *p, const clattn__tile_limits *lim
             return true;
         }
     }
-    smallest_rects(p, limits, cut);
     for (int level = levels(cut); level >= 0; level--) {
         runs_of_level(cut, level, cut);
         if (clattn__tile_fits(p, limits, cut)) {
@@ -299,7 +294,7 @@ static uint64_t smallest_budget(const clattn__tile_problem *p, const clattn__til
     uint64_t least = 0;
 
     cut.in_flight = 1;
-    smallest_rects(p, limits, &cut);
+    rects_within(p, limits, 1, &cut);
     for (int level = levels(&cut); level >= 0; level--) {
         runs_of_level(&cut, level, &cut);
         if (clattn__tile_weigh(p, limits, &cut) && (least == 0 || needed(&cut) < least))
@@ -328,6 +323,36 @@ static clattn__tile_cut undecided(const clattn__tile_problem *p)
     return cut;
 }
 
+static bool cut_whole(const clattn__tile_problem *p, const clattn__tile_limits *limits,
+                      const clattn__tile_cut *start, clattn__tile_cut *cut)
+{
+    const int64_t turns = clattn__tile_ceil_div(p->problems, limits->devices);
+
+    *cut = *start;
+    cut->whole = true;
+    cut->in_flight = (int32_t)clattn__tile_min(limits->in_flight, turns);
+    for (; !p->smoothing && cut->in_flight > 0; cut->in_flight--)
+        if (group(p, limits, cut))
+            return true;
+    return false;
+}
+
+static bool cut_streamed(const clattn__tile_problem *p, const clattn__tile_limits *limits,
+                         const clattn__tile_cut *start, clattn__tile_cut *cut)
+{
+    *cut = *start;
+    for (cut->in_flight = limits->in_flight; cut->in_flight > 0; cut->in_flight--)
+        if (stream(p, limits, cut))
+            return true;
+    return false;
+}
+
+/* Problems that would leave devices idle if each went whole to one of them, and are large enough to share. */
+static bool worth_sharing(const clattn__tile_problem *p, const clattn__tile_limits *limits)
+{
+    return p->problems < limits->devices && clattn__tile_tokens(p, false) >= 2 * WORTH_TOKENS;
+}
+
 clattn_status clattn__tile_cut_make(const clattn__tile_problem *problem,
                                     const clattn__tile_limits *limits, clattn__tile_cut *cut,
                                     uint64_t *smallest)
@@ -338,24 +363,15 @@ clattn_status clattn__tile_cut_make(const clattn__tile_problem *problem,
         return status;
 
     const clattn__tile_cut start = undecided(problem);
+    clattn__tile_cut made;
     *smallest = smallest_budget(problem, limits, start);
     if (*smallest == 0)
         return CLATTN_E_SHAPE;
 
-    clattn__tile_cut made = start;
-    bool found = false;
-    made.whole = true;
-    const int64_t turns = clattn__tile_ceil_div(problem->problems, limits->devices);
-    made.in_flight = (int32_t)clattn__tile_min(limits->in_flight, turns);
-    for (; !problem->smoothing && !found && made.in_flight > 0; made.in_flight -= !found)
-        found = group(problem, limits, &made);
-    if (!found) {
-        made = start;
-        made.in_flight = limits->in_flight;
-        for (; !found && made.in_flight > 0; made.in_flight -= !found)
-            found = stream(problem, limits, &made);
-    }
-    if (!found)
+    const bool shared = worth_sharing(problem, limits);
+    if (!(!shared && cut_whole(problem, limits, &start, &made)) &&
+        !cut_streamed(problem, limits, &start, &made) &&
+        !(shared && cut_whole(problem, limits, &start, &made)))
         return CLATTN_E_BUDGET;
     if (!made.whole)
         set_class_tile(problem, limits, &made);

@@ -189,12 +189,13 @@ int64_t clattn__tile_most_cell_rows(const clattn__tile_problem *p, int64_t token
 }
 
 /*
- * A run is a part of a row, whole rows and a part of a row; s tokens in the parts, s <= 2 (width - 1). With g = min(2, height - 1) rows
- * more than before, the parts become at most (1 + g) (s + 4) tokens, and the whole rows grow by g width.
+ * A run is the rest of a row, whole rows and the begin of a row, or a part of one row; s tokens in the parts, s <= 2 (width - 1).
+ * With g = min(2, height - 1) rows more than before, and two columns at most in all, since the rest ends and the begin begins at
+ * the map's edge, the parts become (1 + g) (s + 2) tokens, and the whole rows grow by g width.
  */
 int64_t clattn__tile_most_run_halo(const clattn__tile_problem *p, int64_t tokens)
 {
     const int64_t more = clattn__tile_min(2, p->height - 1);
     const int64_t parts = clattn__tile_min(tokens, 2 * (p->width - 1));
-    return tokens + (tokens >= p->width ? more * p->width : 0) + more * parts + 4 * (more + 1);
+    return tokens + (tokens >= p->width ? more * p->width : 0) + more * parts + 2 * (more + 1);
 }
