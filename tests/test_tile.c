@@ -90,6 +90,48 @@ static void test_random(void **state)
     clattn_context_destroy(&ctx[1]);
 }
 
+static void test_smooth(void **state)
+{
+    fill_random random = {fill_seed()};
+    clattn_context *ctx[2] = {contexts_open(entry, NULL), contexts_open(entry, NULL)};
+
+    (void)state;
+    for (int i = 0; i < tilings() / 3 + 1; i++) {
+        const int64_t most = contexts_reduced() ? 30 : 160;
+        clattn_smooth_desc d = {.height = fill_range(&random, 1, most),
+                                .width = fill_range(&random, 1, most),
+                                .rounds_plus_one = (int32_t)fill_range(&random, 1, 3)};
+        char text[TEXT];
+
+        d.agent_height = fill_range(&random, 1, 6);
+        d.agent_width = fill_range(&random, 1, 6);
+        d.detail = fill_once_in(&random, 2) ? 0.0f : 0.25f;
+        const int64_t count = d.height * d.width * 3;
+        float *rgb = fill_new(&random, FILL_UNIFORM, count);
+        float *untiled = calloc((size_t)count, sizeof *untiled);
+        float *tiled = calloc((size_t)count, sizeof *tiled);
+        tile_smooth_untiled(ctx[0], &d, rgb, untiled);
+
+        const size_t devices = (size_t)fill_range(&random, 1, 2);
+        clattn_tile_options options = tile_options_random(&random);
+        const double budget = 1.0 + 0.5 * (double)fill_range(&random, 0, 8);
+        clattn_tiling_info info;
+        options.strips = fill_once_in(&random, 2);
+        tile_run_smooth(ctx, devices, &d, rgb, &options, budget, tiled, &info);
+        snprintf(text, sizeof text,
+                 "smooth %" PRId64 " x %" PRId64 ", %" PRId64 " x %" PRId64
+                 " agents, %d rounds, %zu devices, %" PRId64 " tiles, strips %d",
+                 d.height, d.width, d.agent_height, d.agent_width, (int)d.rounds_plus_one - 1,
+                 devices, info.tiles, (int)options.strips);
+        check_same_bits("tiled", text, tiled, untiled, count);
+        free(rgb);
+        free(untiled);
+        free(tiled);
+    }
+    clattn_context_destroy(&ctx[0]);
+    clattn_context_destroy(&ctx[1]);
+}
+
 int main(void)
 {
     contexts_list list;
@@ -100,7 +142,8 @@ int main(void)
         return contexts_none();
     print_message("seed %" PRIu64 "\n", fill_seed());
     for (int i = 0; i < list.count; i++) {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_random)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+                                           cmocka_unit_test(test_smooth)};
         entry = &list.entries[i];
         print_message("%s\n", entry->name);
         failed += cmocka_run_group_tests_name(entry->name, tests, NULL, NULL);

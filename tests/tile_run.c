@@ -77,3 +77,57 @@ void tile_run_case(clattn_context *const *contexts, size_t count, const case_age
     assert_int_equal(clattn_tiling_run(tiling, &all.io), CLATTN_OK);
     clattn_tiling_destroy(&tiling);
 }
+
+void tile_run_smooth(clattn_context *const *contexts, size_t count, const clattn_smooth_desc *desc,
+                     const float *rgb, const clattn_tile_options *options, double budget,
+                     float *result, clattn_tiling_info *info)
+{
+    const int64_t pixels = desc->height * desc->width;
+    clattn_tensor in = clattn_tensor_tokens(host(rgb, pixels * 3), 1, pixels, 1, 3);
+    clattn_tensor out = clattn_tensor_tokens(host(result, pixels * 3), 1, pixels, 1, 3);
+    clattn_tile_arrays arrays = {.v = &in, .out = &out, .width = desc->width};
+    clattn_tile_io io = {.source = clattn_tile_arrays_source(&arrays),
+                         .sink = clattn_tile_arrays_sink(&arrays)};
+    clattn_tile_options o = *options;
+    clattn_tiling *tiling = NULL;
+
+    assert_int_equal(clattn_smooth_tiling_create(contexts, count, desc, &o, &tiling), CLATTN_OK);
+    clattn_tiling_get_info(tiling, info);
+    if (budget > 0.0) {
+        clattn_tiling_destroy(&tiling);
+        o.device_bytes = (uint64_t)((double)info->smallest_bytes * budget);
+        assert_int_equal(clattn_smooth_tiling_create(contexts, count, desc, &o, &tiling),
+                         CLATTN_OK);
+        clattn_tiling_get_info(tiling, info);
+        assert_true(info->device_bytes <= o.device_bytes);
+    }
+    for (int64_t i = 0; i < pixels * 3; i++)
+        result[i] = NAN;
+    assert_int_equal(clattn_tiling_run(tiling, &io), CLATTN_OK);
+    clattn_tiling_destroy(&tiling);
+}
+
+void tile_smooth_untiled(clattn_context *ctx, const clattn_smooth_desc *desc, const float *rgb,
+                         float *result)
+{
+    const int64_t pixels = desc->height * desc->width;
+    const uint64_t bytes = (uint64_t)pixels * 3 * sizeof(float);
+    clattn_memory in = {0};
+    clattn_memory out = {0};
+    clattn_plan *plan = NULL;
+    clattn_workspace *ws = NULL;
+
+    assert_int_equal(clattn_memory_alloc(ctx, bytes, &in), CLATTN_OK);
+    assert_int_equal(clattn_memory_alloc(ctx, bytes, &out), CLATTN_OK);
+    assert_int_equal(clattn_memory_write(ctx, &in, 0, rgb, bytes), CLATTN_OK);
+    const clattn_tensor input = clattn_tensor_tokens(in, 1, pixels, 1, 3);
+    const clattn_tensor output = clattn_tensor_tokens(out, 1, pixels, 1, 3);
+    assert_int_equal(clattn_smooth_plan(ctx, desc, &plan), CLATTN_OK);
+    assert_int_equal(clattn_workspace_create(plan, &ws), CLATTN_OK);
+    assert_int_equal(clattn_smooth_run(plan, ws, &input, &output, NULL, NULL), CLATTN_OK);
+    assert_int_equal(clattn_memory_read(ctx, &out, 0, result, bytes), CLATTN_OK);
+    clattn_workspace_destroy(&ws);
+    clattn_plan_destroy(&plan);
+    clattn_memory_free(ctx, &in);
+    clattn_memory_free(ctx, &out);
+}
