@@ -1,21 +1,11 @@
-/*
- * The agent bias in its small form (spec dense.md section 2): resizing over the agent grid and over the token grid commute, and
- * a row or column term stays one, so 56 + rows + columns numbers per (head, agent) are enough. Narrow maps get the plain table.
- * Everything is computed in double and rounded once; tables are times log2(e), since kernels work in base 2.
- */
+/* The bias handle: the tables of both stages on a device (bias_tables.c makes their numbers), and how a run or a tile sees them. */
 #include "ops/bias.h"
 
 #include <inttypes.h>
-#include <math.h>
 
-#define BIAS_MAGIC  UINT64_C(0x636c6174746e4269)
-#define MAP         7  /* side of the trained maps */
-#define MAP_PITCH   8  /* floats per row of a map in the small form */
-#define EDGE        16 /* floats around each row of columns, so that a vector may cross its ends */
-#define PLAIN_WIDTH 32 /* maps narrower than this get the plain table ... */
-#define PLAIN_BYTES (1024 * 1024) /* ... where it is at most this large */
+#include "ops/bias_tables.h"
 
-static const double log2e = 1.4426950408889634;
+#define BIAS_MAGIC UINT64_C(0x636c6174746e4269)
 
 typedef struct stage {
     Bias args;
@@ -30,192 +20,12 @@ struct clattn_agent_bias {
     stage stages[2];
 };
 
-/* Two taps of a bilinear resize of `in` to `out` samples at i (spec section 1). */
-typedef struct taps {
-    int64_t i0, i1;
-    double t;
-} taps;
-
-static taps resize_taps(int64_t in, int64_t out, int64_t i)
-{
-    const double p = fmax(((double)i + 0.5) * (double)in / (double)out - 0.5, 0.0);
-    const int64_t i0 = (int64_t)p < in - 1 ? (int64_t)p : in - 1;
-    return (taps){i0, i0 + 1 < in ? i0 + 1 : in - 1, p - (double)i0};
-}
-
-/* How the trained terms are read: element (head, trained agent, i) of a term of `length` values per agent. */
-typedef struct term {
-    const float *data; /* NULL: 0 */
-    int64_t length;
-    bool agents_last; /* (heads, length, T0) instead of (heads, T0, length) */
-} term;
-
-typedef struct maker {
-    const clattn_agent_bias_desc *w;
-    const clattn_agent_bias_stage *s;
-    int64_t heads, agents, agent_h, agent_w, class_tokens;
-    int64_t grid_h, grid_w;
-    bool second;
-} maker;
-
-static double term_at(const maker *m, const term *t, int64_t head, int64_t trained, int64_t i)
-{
-    const int64_t t0 = m->w->trained_agents_height * m->w->trained_agents_width;
-    return t->agents_last ? t->data[(head * t->length + i) * t0 + trained]
-                          : t->data[(head * t0 + trained) * t->length + i];
-}
-
-/* The term of `agent` of the wanted grid: bilinear over the trained agent grid. */
-static double agent_term(const maker *m, const term *t, int64_t head, int64_t agent, int64_t i)
-{
-    if (t->data == NULL)
-        return 0.0;
-    const int64_t columns = m->w->trained_agents_width;
-    const taps y = resize_taps(m->w->trained_agents_height, m->agent_h, agent / m->agent_w);
-    const taps x = resize_taps(columns, m->agent_w, agent % m->agent_w);
-    const double top = (1.0 - x.t) * term_at(m, t, head, y.i0 * columns + x.i0, i) +
-                       x.t * term_at(m, t, head, y.i0 * columns + x.i1, i);
-    const double low = (1.0 - x.t) * term_at(m, t, head, y.i1 * columns + x.i0, i) +
-                       x.t * term_at(m, t, head, y.i1 * columns + x.i1, i);
-    return (1.0 - y.t) * top + y.t * low;
-}
-
-/* The same, resized along its own axis to `out` values. */
-static double resized_term(const maker *m, const term *t, int64_t head, int64_t agent, int64_t out,
-                           int64_t i)
-{
-    if (t->data == NULL)
-        return 0.0;
-    const taps p = resize_taps(t->length, out, i);
-    return (1.0 - p.t) * agent_term(m, t, head, agent, p.i0) +
-           p.t * agent_term(m, t, head, agent, p.i1);
-}
-
-static term map_term(const maker *m)
-{
-    return (term){m->s->map, MAP * MAP, false};
-}
-
-static term row_term(const maker *m)
-{
-    return (term){m->s->row, m->s->trained_height, m->second};
-}
-
-static term column_term(const maker *m)
-{
-    return (term){m->s->column, m->s->trained_width, m->second};
-}
-
-static term class_term(const maker *m)
-{
-    return (term){m->s->class_token, 1, false};
-}
-
-/* The 7 x 7 map, row and column terms of one (head, agent); `values` has room for 49 + grid_h + grid_w + 1. */
-static void agent_values(const maker *m, int64_t head, int64_t agent, double *values)
-{
-    const term map = map_term(m);
-    const term row = row_term(m);
-    const term column = column_term(m);
-    const term cls = class_term(m);
-    double *out = values;
-
-    for (int64_t i = 0; i < MAP * MAP; i++)
-        *out++ = log2e * agent_term(m, &map, head, agent, i);
-    for (int64_t y = 0; y < m->grid_h; y++)
-        *out++ = log2e * resized_term(m, &row, head, agent, m->grid_h, y);
-    for (int64_t x = 0; x < m->grid_w; x++)
-        *out++ = log2e * resized_term(m, &column, head, agent, m->grid_w, x);
-    *out = log2e * agent_term(m, &cls, head, agent, 0);
-}
-
-static void fill_plain(const maker *m, const Bias *b, const double *values, int64_t ha,
-                       float *table)
-{
-    const double *row = values + MAP * MAP;
-    const double *column = row + m->grid_h;
-    float *out = table + b->table + ha * b->pitch;
-
-    for (int64_t c = 0; c < m->class_tokens; c++)
-        *out++ = (float)column[m->grid_w];
-    for (int64_t y = 0; y < m->grid_h; y++) {
-        const taps ty = resize_taps(MAP, m->grid_h, y);
-        for (int64_t x = 0; x < m->grid_w; x++) {
-            const taps tx = resize_taps(MAP, m->grid_w, x);
-            const double *top = values + ty.i0 * MAP;
-            const double *low = values + ty.i1 * MAP;
-            const double a = (1.0 - tx.t) * top[tx.i0] + tx.t * top[tx.i1];
-            const double c = (1.0 - tx.t) * low[tx.i0] + tx.t * low[tx.i1];
-            *out++ = (float)((1.0 - ty.t) * a + ty.t * c + row[y] + column[x]);
-        }
-    }
-}
-
-static void fill_small(const maker *m, const Bias *b, const double *values, int64_t ha,
-                       float *table)
-{
-    const double *row = values + MAP * MAP;
-    const double *column = row + m->grid_h;
-
-    for (int64_t i = 0; i < MAP * MAP; i++)
-        table[b->map + ha * MAP * MAP_PITCH + i / MAP * MAP_PITCH + i % MAP] = (float)values[i];
-    for (int64_t y = 0; y < m->grid_h; y++)
-        table[b->row + ha * m->grid_h + y] = (float)row[y];
-    for (int64_t x = 0; x < m->grid_w; x++)
-        table[b->col + ha * b->pitch + x] = (float)column[x];
-    table[b->cls + ha] = (float)column[m->grid_w];
-}
-
-/* The resize weights of one axis, seven rows, and in an eighth the first of each sample's two taps. */
-static void fill_hat(int64_t length, int64_t pitch, float *hat)
-{
-    for (int64_t i = 0; i < length; i++) {
-        const taps p = resize_taps(MAP, length, i);
-        hat[p.i0 * pitch + i] += (float)(1.0 - p.t);
-        hat[p.i1 * pitch + i] += (float)p.t;
-        hat[MAP * pitch + i] = (float)(p.i0 < MAP - 2 ? p.i0 : MAP - 2);
-    }
-}
-
-/* Lays out the stage's buffer; returns its floats, or -1 where they cannot be counted in 64 bits. */
-static int64_t lay_out(const maker *m, Bias *b)
-{
-    const int64_t rows = m->heads * m->agents;
-    const int64_t tokens = m->class_tokens + m->grid_h * m->grid_w;
-    const int64_t plain_pitch = (tokens + 15) / 16 * 16 + 16;
-    int64_t size;
-
-    *b = (Bias){.mode = 1,
-                .grid_h = (i32)m->grid_h,
-                .grid_w = (i32)m->grid_w,
-                .class_tokens = (i32)m->class_tokens,
-                .agents = (i32)m->agents,
-                .pitch = (i32)plain_pitch};
-    if (m->grid_w < PLAIN_WIDTH && clattn__mul(rows, plain_pitch, &size) &&
-        size <= PLAIN_BYTES / (int64_t)sizeof(float))
-        return size;
-
-    b->mode = 2;
-    const int64_t pitch = m->grid_w + 2 * EDGE;
-    if (pitch > INT32_MAX || !clattn__mul(rows, MAP * MAP_PITCH + 1 + m->grid_h + pitch, &size) ||
-        !clattn__add(size, (MAP + 1) * (pitch + m->grid_h), &size))
-        return -1;
-    b->pitch = (i32)pitch;
-    b->map = 0;
-    b->cls = b->map + rows * MAP * MAP_PITCH;
-    b->row = b->cls + rows;
-    b->hat_y = b->row + rows * m->grid_h;
-    b->col = b->hat_y + (MAP + 1) * m->grid_h + EDGE;
-    b->hat_x = b->col + rows * pitch;
-    return size;
-}
-
-static clattn_status make_stage(clattn_context *ctx, const maker *m, stage *out_stage)
+static clattn_status make_stage(clattn_context *ctx, const clattn__bias_maker *m, stage *out_stage)
 {
     clattn_status status = CLATTN_OK;
     float *table = NULL;
     double *values = NULL;
-    const int64_t floats = lay_out(m, &out_stage->args);
+    const int64_t floats = clattn__bias_lay_out(m, &out_stage->args);
     const Bias *b = &out_stage->args;
     uint64_t bytes = 0;
 
@@ -226,20 +36,10 @@ static clattn_status make_stage(clattn_context *ctx, const maker *m, stage *out_
                  m->heads, m->agents, m->grid_h, m->grid_w);
     bytes = (uint64_t)floats * sizeof(float);
     table = clattn__alloc_array((size_t)floats, sizeof *table);
-    values = clattn__alloc_array((size_t)(MAP * MAP + m->grid_h + m->grid_w + 1), sizeof *values);
+    values = clattn__alloc_array((size_t)clattn__bias_values(m), sizeof *values);
     CLATTN_CHECK(&ctx->log, table != NULL && values != NULL, CLATTN_E_NOMEM,
                  "no host memory for %" PRIu64 " bytes of bias tables", bytes);
-    for (int64_t ha = 0; ha < m->heads * m->agents; ha++) {
-        agent_values(m, ha / m->agents, ha % m->agents, values);
-        if (b->mode == 1)
-            fill_plain(m, b, values, ha, table);
-        else
-            fill_small(m, b, values, ha, table);
-    }
-    if (b->mode == 2) {
-        fill_hat(m->grid_w, b->pitch, table + b->hat_x);
-        fill_hat(m->grid_h, m->grid_h, table + b->hat_y);
-    }
+    clattn__bias_fill(m, b, table, values);
     CLATTN_TRY(ctx->backend->alloc(ctx, bytes, &out_stage->memory));
     CLATTN_TRY(ctx->backend->write(ctx, &out_stage->memory, 0, table, bytes));
 out:
@@ -250,7 +50,7 @@ out:
 
 /* Fills and checks what a stage is made from, for the stage's map. */
 static clattn_status check_stage(const clattn_log *log, const char *name, int32_t map_h,
-                                 int32_t map_w, maker *m)
+                                 int32_t map_w, clattn__bias_maker *m)
 {
     clattn_status status = CLATTN_OK;
     const clattn_agent_bias_stage *s = m->s;
@@ -297,16 +97,17 @@ out:
 
 /* The maker of stage 0 (aggregate, over the map of k) or 1 (broadcast, over that of q), checked. */
 static clattn_status begin_stage(const clattn_log *log, const clattn__bias_maps *maps,
-                                 const clattn_agent_bias_desc *weights, int number, maker *m)
+                                 const clattn_agent_bias_desc *weights, int number,
+                                 clattn__bias_maker *m)
 {
-    *m = (maker){.w = weights,
-                 .s = number == 0 ? &weights->aggregate : &weights->broadcast,
-                 .heads = maps->heads,
-                 .agents = maps->agents,
-                 .agent_h = maps->agent_height,
-                 .agent_w = maps->agent_width,
-                 .class_tokens = maps->class_tokens,
-                 .second = number == 1};
+    *m = (clattn__bias_maker){.w = weights,
+                              .s = number == 0 ? &weights->aggregate : &weights->broadcast,
+                              .heads = maps->heads,
+                              .agents = maps->agents,
+                              .agent_h = maps->agent_height,
+                              .agent_w = maps->agent_width,
+                              .class_tokens = maps->class_tokens,
+                              .second = number == 1};
     return number == 0 ? check_stage(log, "aggregate", maps->k_height, maps->k_width, m)
                        : check_stage(log, "broadcast", maps->q_height, maps->q_width, m);
 }
@@ -327,7 +128,7 @@ clattn_status clattn__agent_bias_make(clattn_context *ctx, const clattn__bias_ma
     made->agents = maps->agents;
     made->class_tokens = maps->class_tokens;
     for (int i = 0; i < 2; i++) {
-        maker m;
+        clattn__bias_maker m;
         CLATTN_TRY(begin_stage(&ctx->log, maps, weights, i, &m));
         made->stages[i].tokens = m.grid_h * m.grid_w;
         CLATTN_TRY(make_stage(ctx, &m, &made->stages[i]));
@@ -347,10 +148,10 @@ clattn_status clattn__agent_bias_weigh(const clattn_log *log, const clattn__bias
 
     CLATTN_TRY(check_weights(log, weights));
     for (int i = 0; i < 2; i++) {
-        maker m;
+        clattn__bias_maker m;
         Bias b;
         CLATTN_TRY(begin_stage(log, maps, weights, i, &m));
-        const int64_t floats = lay_out(&m, &b);
+        const int64_t floats = clattn__bias_lay_out(&m, &b);
         CLATTN_CHECK(log, floats > 0 && floats < INT64_MAX / 8, CLATTN_E_SHAPE,
                      "the bias tables over %" PRId64 " x %" PRId64 " tokens are too large",
                      m.grid_h, m.grid_w);
@@ -473,5 +274,5 @@ void clattn__bias_rect(Bias *b, int64_t y, int64_t x, int64_t width)
 bool clattn__bias_needs_rows(const clattn_agent_bias_stage *s, int64_t map_width)
 {
     const int64_t grid_width = s->grid_width != 0 ? s->grid_width : map_width;
-    return grid_width < PLAIN_WIDTH || grid_width != map_width;
+    return grid_width < CLATTN__BIAS_PLAIN_WIDTH || grid_width != map_width;
 }
