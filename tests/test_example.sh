@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's C example builds against an installed clattn through pkg-config alone, and runs.
+# The README's C example, and the others, build against an installed clattn through pkg-config alone, and run.
 # usage: test_example.sh CC SOURCE_DIR BUILD_DIR
 set -euo pipefail
 cc=$1
@@ -19,10 +19,11 @@ export PKG_CONFIG_SYSROOT_DIR=$work/root
 read -ra flags <<<"$(pkg-config --cflags --libs clattn)"
 # CC may be a compiler with options.
 read -ra compiler <<<"$cc"
-"${compiler[@]}" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/examples/smallest.c" \
-    -o "$work/smallest" "${flags[@]}"
-
 library=$(find "$work/root" -name 'libclattn.so' -o -name 'libclattn.dylib')
-said=$(LD_LIBRARY_PATH=${library%/*} "$work/smallest")
-echo "$said"
-[[ $said == *': out[0] = 1.000' ]]
+for example in smallest on_device; do
+    "${compiler[@]}" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/examples/$example.c" \
+        -o "$work/$example" "${flags[@]}"
+    said=$(LD_LIBRARY_PATH=${library%/*} "$work/$example")
+    echo "$said"
+    [[ $said == *': out[0] = 1.000' ]]
+done
