@@ -167,7 +167,8 @@ static double tiled_run(clattn_tiling *tiling, const clattn_tile_io *io)
 
 static void cost(clattn_context *ctx, int64_t side, int64_t mib, int rounds)
 {
-    const clattn_smooth_desc d = {.height = side, .width = side};
+    const clattn_smooth_desc d = {
+        .height = side, .width = side, .agent_height = 8, .agent_width = 8, .rounds_plus_one = 1};
     const clattn_tile_options options = {.device_bytes = (uint64_t)mib << 20,
                                          .host_bytes = (uint64_t)mib << 20};
     const int64_t pixels = side * side;
@@ -235,7 +236,11 @@ static void scale(clattn_context *ctx, int64_t mib, int rounds)
                                .sink = {.take = forget}};
 
     for (int i = 0; i < SIDES; i++) {
-        const clattn_smooth_desc d = {.height = sides[i], .width = sides[i]};
+        const clattn_smooth_desc d = {.height = sides[i],
+                                      .width = sides[i],
+                                      .agent_height = 8,
+                                      .agent_width = 8,
+                                      .rounds_plus_one = 1};
         need(clattn_smooth_tiling_create(&ctx, 1, &d, &options, &tilings[i]) == CLATTN_OK,
              "the tiling");
     }

@@ -1,19 +1,13 @@
-/* The public calls: every check of a tiling is here, and what it holds between runs. */
+/* The public calls: what a tiling holds between runs. Its checks are in check.c. */
 #include "tile/tiling.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <string.h>
 
 #include "base/machine.h"
+#include "tile/check.h"
 #include "tile/run.h"
 
 #define TILING_MAGIC UINT64_C(0x636c6174746e546c)
-
-#define DEFAULT_LAUNCH_MS 50.0
-#define DEFAULT_IN_FLIGHT 2
-#define MOST_IN_FLIGHT    8
-#define MOST_DEVICES      64
 
 /* Where a machine does not say how much memory it has. */
 #define UNKNOWN_BYTES (UINT64_C(4) << 30)
@@ -21,156 +15,6 @@
 static bool valid(const clattn_tiling *tiling)
 {
     return tiling != NULL && tiling->magic == TILING_MAGIC;
-}
-
-/* ---- checks ---- */
-
-static clattn_status check_contexts(clattn_context *const *contexts, size_t count)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_log *log = NULL;
-
-    if (contexts == NULL || count == 0 || !clattn__context_valid(contexts[0]))
-        return CLATTN_E_ARG;
-    log = &contexts[0]->log;
-    CLATTN_CHECK(log, count <= MOST_DEVICES, CLATTN_E_ARG,
-                 "count is %zu; at most %d contexts are possible", count, MOST_DEVICES);
-    for (size_t i = 1; i < count; i++) {
-        CLATTN_CHECK(log, clattn__context_valid(contexts[i]), CLATTN_E_ARG,
-                     "contexts[%zu] is NULL or no context", i);
-        for (size_t j = 0; j < i; j++)
-            CLATTN_CHECK(log, contexts[i] != contexts[j], CLATTN_E_ARG,
-                         "contexts[%zu] is contexts[%zu]; each device takes one", i, j);
-    }
-out:
-    return status;
-}
-
-/* Bits depend on the kind of device and on the kernel variant: without `fast` both must be the same everywhere. */
-static clattn_status check_kinds(clattn_context *const *contexts, size_t count)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_device *first = &contexts[0]->device;
-    const clattn_context_params *p = &contexts[0]->params;
-
-    for (size_t i = 1; i < count; i++) {
-        const clattn_device *other = &contexts[i]->device;
-        const clattn_context_params *q = &contexts[i]->params;
-        CLATTN_CHECK(
-            &contexts[0]->log,
-            strcmp(first->name, other->name) == 0 && strcmp(first->vendor, other->vendor) == 0 &&
-                strcmp(first->driver, other->driver) == 0,
-            CLATTN_E_ARG,
-            "contexts[%zu] is \"%s\" and contexts[0] \"%s\"; devices of different kinds need"
-            " options.fast, since bits depend on them",
-            i, other->name, first->name);
-        CLATTN_CHECK(
-            &contexts[0]->log,
-            p->shape == q->shape && p->work_group == q->work_group &&
-                p->max_work_group == q->max_work_group && p->max_local_bytes == q->max_local_bytes,
-            CLATTN_E_ARG,
-            "contexts[%zu] has another kernel shape, work-group or limit than contexts[0]; that"
-            " needs options.fast, since bits depend on them",
-            i);
-    }
-out:
-    return status;
-}
-
-static clattn_status check_options(const clattn_log *log, clattn_tile_options *o)
-{
-    clattn_status status = CLATTN_OK;
-
-    CLATTN_CHECK(log, isfinite(o->launch_ms) && o->launch_ms >= 0.0, CLATTN_E_ARG,
-                 "launch_ms is %g; it must be above 0, or 0 for %g", o->launch_ms,
-                 DEFAULT_LAUNCH_MS);
-    CLATTN_CHECK(log, o->in_flight >= 0 && o->in_flight <= MOST_IN_FLIGHT, CLATTN_E_ARG,
-                 "in_flight is %d; it must be 1 to %d, or 0 for %d", (int)o->in_flight,
-                 MOST_IN_FLIGHT, DEFAULT_IN_FLIGHT);
-    CLATTN_TRY(clattn__check_reserved(log, o->reserved, sizeof o->reserved / sizeof *o->reserved));
-    if (o->launch_ms == 0.0)
-        o->launch_ms = DEFAULT_LAUNCH_MS;
-    if (o->in_flight == 0)
-        o->in_flight = DEFAULT_IN_FLIGHT;
-out:
-    return status;
-}
-
-/*
- * The picture's map, its windows and its batch, which may be larger than the untiled operators'; what is left of the descriptor they
- * check themselves, on a map of a few tokens.
- */
-static clattn_status check_desc(const clattn_log *log, const clattn_agent_attention_desc *d,
-                                bool strips)
-{
-    clattn_status status = CLATTN_OK;
-    clattn_agent_attention_desc few = *d;
-    clattn__shape shape;
-    const int64_t sides[] = {d->height, d->width, d->kv_height, d->kv_width};
-    const char *const names[] = {"height", "width", "kv_height", "kv_width"};
-
-    for (int i = 0; i < 4; i++)
-        CLATTN_CHECK(log, sides[i] >= (i < 2) && sides[i] <= INT32_MAX, CLATTN_E_SHAPE,
-                     "%s is %" PRId64 "; it must be %d to %d", names[i], sides[i], i < 2,
-                     INT32_MAX);
-    CLATTN_CHECK(log, d->batch >= 1 && d->batch <= INT32_MAX, CLATTN_E_SHAPE,
-                 "batch is %" PRId64 "; it must be 1 to %d", d->batch, INT32_MAX);
-    if (d->window_height > 0 && d->window_width > 0) {
-        CLATTN_CHECK(log, d->height % d->window_height == 0 && d->width % d->window_width == 0,
-                     CLATTN_E_UNSUPPORTED,
-                     "the map of %" PRId64 " x %" PRId64 " is no multiple of the window of %" PRId64
-                     " x %" PRId64 "; only whole windows are possible",
-                     d->height, d->width, d->window_height, d->window_width);
-        CLATTN_CHECK(log,
-                     d->shift_y >= 0 && d->shift_y < d->height && d->shift_x >= 0 &&
-                         d->shift_x < d->width,
-                     CLATTN_E_SHAPE,
-                     "shift is %" PRId64 ", %" PRId64
-                     "; it must be from 0 to below the map's %" PRId64 " x %" PRId64,
-                     d->shift_y, d->shift_x, d->height, d->width);
-        CLATTN_CHECK(log, !strips, CLATTN_E_UNSUPPORTED,
-                     "strips is 1 with windows of %" PRId64 " x %" PRId64
-                     "; results of windows come window by window",
-                     d->window_height, d->window_width);
-        few.height = few.window_height = few.width = few.window_width = 2;
-        few.shift_y = few.shift_x = 0;
-    } else {
-        few.height = few.width = 2;
-    }
-    few.batch = 1;
-    if (d->kv_height != 0 && d->kv_height != d->height)
-        few.kv_height = 1;
-    else
-        few.kv_height = d->kv_height != 0 ? 2 : 0;
-    if (d->kv_width != 0 && d->kv_width != d->width)
-        few.kv_width = 1;
-    else
-        few.kv_width = d->kv_width != 0 ? 2 : 0;
-    CLATTN_TRY(clattn__shape_make(log, &few, &shape));
-out:
-    return status;
-}
-
-static clattn_status check_weights(const clattn_log *log, const clattn_agent_attention_desc *d,
-                                   const clattn_tile_weights *w)
-{
-    clattn_status status = CLATTN_OK;
-    const struct {
-        const char *name, *flag;
-        bool given, wanted;
-    } all[] = {
-        {"bias", "has_bias", w->bias != NULL, d->has_bias != 0},
-        {"dwc_weight", "dwc_size", w->dwc_weight != NULL, d->dwc_size > 0},
-        {"dwc_bias", "has_dwc_bias", w->dwc_bias != NULL, d->has_dwc_bias != 0},
-    };
-
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        CLATTN_CHECK(log, all[i].given == all[i].wanted, CLATTN_E_ARG,
-                     "weights.%s is %s, but %s says %s", all[i].name,
-                     all[i].given ? "given" : "NULL", all[i].flag,
-                     all[i].wanted ? "there is one" : "there is none");
-out:
-    return status;
 }
 
 /* ---- what is cut, and by which limits ---- */
@@ -357,7 +201,7 @@ static clattn_status begin(clattn_context *const *contexts, size_t count, const 
     if (tiling == NULL)
         return CLATTN_E_ARG;
     *tiling = NULL;
-    CLATTN_TRY(check_contexts(contexts, count));
+    CLATTN_TRY(clattn__tiling_check_contexts(contexts, count));
     const clattn_log *log = &contexts[0]->log;
     CLATTN_CHECK(log, desc != NULL, CLATTN_E_ARG, "desc of the tiling is NULL");
     t = clattn__alloc(sizeof *t + count * sizeof t->devices[0]);
@@ -369,9 +213,9 @@ static clattn_status begin(clattn_context *const *contexts, size_t count, const 
     for (size_t i = 0; i < count; i++)
         t->devices[i].ctx = contexts[i];
     *tiling = t;
-    CLATTN_TRY(check_options(log, &t->options));
+    CLATTN_TRY(clattn__tiling_check_options(log, &t->options));
     if (!t->options.fast)
-        CLATTN_TRY(check_kinds(contexts, count));
+        CLATTN_TRY(clattn__tiling_check_kinds(contexts, count));
 out:
     return status;
 }
@@ -416,8 +260,8 @@ clattn_status clattn_tiling_create(clattn_context *const *contexts, size_t count
     CLATTN_TRY(begin(contexts, count, desc, options, tiling));
     if (weights == NULL)
         weights = &none;
-    CLATTN_TRY(check_desc(&(*tiling)->log, desc, (*tiling)->options.strips != 0));
-    CLATTN_TRY(check_weights(&(*tiling)->log, desc, weights));
+    CLATTN_TRY(clattn__tiling_check_desc(&(*tiling)->log, desc, (*tiling)->options.strips != 0));
+    CLATTN_TRY(clattn__tiling_check_weights(&(*tiling)->log, desc, weights));
     (*tiling)->desc = *desc;
     set_problem(*tiling);
     CLATTN_TRY(weigh(*tiling, weights));
@@ -443,7 +287,8 @@ clattn_status clattn_smooth_tiling_create(clattn_context *const *contexts, size_
     (*tiling)->smoothing = true;
     (*tiling)->smooth = *desc;
     (*tiling)->desc = clattn__smooth_core(desc);
-    CLATTN_TRY(check_desc(&(*tiling)->log, &(*tiling)->desc, (*tiling)->options.strips != 0));
+    CLATTN_TRY(clattn__tiling_check_desc(&(*tiling)->log, &(*tiling)->desc,
+                                         (*tiling)->options.strips != 0));
     set_problem(*tiling);
     (*tiling)->problem.aggregates = clattn__smooth_rounds(desc) + 1;
 out:
@@ -476,40 +321,13 @@ void clattn_tiling_destroy(clattn_tiling **tiling)
     *tiling = NULL;
 }
 
-static clattn_status check_io(const clattn_tiling *t, const clattn_tile_io *io)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_log *log = &t->log;
-    const clattn_tile_source *source = NULL;
-
-    CLATTN_CHECK(log, io != NULL, CLATTN_E_ARG, "io of the tiling is NULL");
-    source = &io->source;
-    CLATTN_CHECK(log, source->fill != NULL, CLATTN_E_ARG, "io.source.fill is NULL");
-    CLATTN_CHECK(log, io->sink.take != NULL, CLATTN_E_ARG, "io.sink.take is NULL");
-    CLATTN_CHECK(log,
-                 (source->height == 0 || source->height == t->desc.height) &&
-                     (source->width == 0 || source->width == t->desc.width),
-                 CLATTN_E_SHAPE,
-                 "the source says it has %" PRId64 " x %" PRId64
-                 " tokens; the tiling was made for %" PRId64 " x %" PRId64,
-                 source->height, source->width, t->desc.height, t->desc.width);
-    CLATTN_CHECK(log, (io->agents != NULL) == !t->problem.pooled, CLATTN_E_ARG,
-                 "io.agents is %s, but agents_given is %d", io->agents != NULL ? "given" : "NULL",
-                 (int)t->desc.agents_given);
-    CLATTN_CHECK(log, (io->agent_vector != NULL) == t->problem.agent_vector, CLATTN_E_ARG,
-                 "io.agent_vector is %s, but has_agent_vector is %d",
-                 io->agent_vector != NULL ? "given" : "NULL", (int)t->desc.has_agent_vector);
-out:
-    return status;
-}
-
 clattn_status clattn_tiling_run(clattn_tiling *tiling, const clattn_tile_io *io)
 {
     clattn_status status = CLATTN_OK;
 
     if (!valid(tiling))
         return CLATTN_E_ARG;
-    CLATTN_TRY(check_io(tiling, io));
+    CLATTN_TRY(clattn__tiling_check_io(tiling, io));
     CLATTN_TRY(clattn__tiling_execute(tiling, io));
 out:
     return status;

@@ -1,0 +1,130 @@
+/* Pass 2: states of stage 1 per leaf, merged along the tree. */
+#include <string.h>
+
+#include "tile/pass.h"
+
+static clattn_status aggregate_fill(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
+
+    lane->run = clattn__tile_run_at(p, &w->cut, true, tile);
+    if (w->tiling->smoothing)
+        return clattn__fill_rgb(w, lane, w->gather == CLATTN__GATHER_VALUES);
+    CLATTN_TRY(clattn__fill_run(w, lane, CLATTN_TILE_K, CLATTN__TILE_TOKENS, true));
+    CLATTN_TRY(clattn__fill_run(w, lane, CLATTN_TILE_V, CLATTN__TILE_VALUES, true));
+    if (p->key_bias)
+        CLATTN_TRY(clattn__fill_run(w, lane, CLATTN_TILE_KEY_BIAS, CLATTN__TILE_EXTRA, true));
+out:
+    return status;
+}
+
+static clattn__aggregate_tile aggregate_tile(const clattn__tile_work *w,
+                                             const clattn__tile_lane *lane)
+{
+    const clattn__tile_device *device = lane->device;
+    const bool refine = w->gather == CLATTN__GATHER_REFINE;
+    clattn__tile_role values = CLATTN__TILE_VALUES;
+
+    if (w->tiling->smoothing)
+        values = refine ? CLATTN__TILE_TOKENS : CLATTN__TILE_KEYS;
+    return (clattn__aggregate_tile){.what = w->gather,
+                                    .agents = device->agents,
+                                    .k = lane->role[CLATTN__TILE_TOKENS],
+                                    .v = lane->role[values],
+                                    .key_bias = lane->role[CLATTN__TILE_EXTRA],
+                                    .bias = device->bias,
+                                    .token = lane->run.token,
+                                    .tokens = lane->run.tokens,
+                                    .out = w->cut.k_leaves > 1 ? lane->role[CLATTN__TILE_RESULTS]
+                                           : refine            ? device->refined
+                                                               : device->va};
+}
+
+static clattn_status aggregate_blocks(void *user, clattn__tile_lane *lane, int64_t first,
+                                      int64_t count)
+{
+    const clattn__aggregate_tile t = aggregate_tile(user, lane);
+    return clattn__step_aggregate_run(lane->steps, &t, first, count);
+}
+
+static clattn_status aggregate_work(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__lane_work blocks = {.enqueue = aggregate_blocks,
+                                      .user = w,
+                                      .count = lane->run.count,
+                                      .flops = clattn__step_leaf_flops(lane->steps),
+                                      .seconds = w->seconds,
+                                      .stopping = clattn__work_stopping};
+
+    (void)tile;
+    if (w->tiling->smoothing) {
+        CLATTN_TRY(clattn__run_features(lane));
+        CLATTN_TRY(clattn__step_norms(lane->steps, lane->role[CLATTN__TILE_TOKENS],
+                                      lane->run.tokens, lane->role[CLATTN__TILE_EXTRA]));
+    }
+    CLATTN_TRY(clattn__lane_pace(lane, &blocks));
+out:
+    return status;
+}
+
+/* One leaf: its device has written va itself; the others get it from here. */
+static clattn_status keep_va(clattn__tile_work *w, clattn__tile_lane *lane)
+{
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const clattn_memory va =
+        w->gather == CLATTN__GATHER_REFINE ? lane->device->refined : lane->device->va;
+    const int64_t agents = p->agent_height * p->agent_width;
+
+    w->va = clattn__tree_take(w->tree);
+    if (w->va == NULL)
+        return CLATTN_E_NOMEM;
+    return lane->ctx->backend->read(
+        lane->ctx, &va, 0, w->va,
+        clattn__float_bytes(agents * p->heads, clattn__state_width(w) - 2));
+}
+
+static clattn_status aggregate_finish(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
+    const int64_t agents = p->agent_height * p->agent_width;
+    const clattn__tree_node rows = {agents, clattn__state_width(w), true};
+    const int64_t leaves = lane->run.count;
+    const int64_t leaf = rows.rows * rows.width;
+    const int64_t head = (leaves > 2 ? leaves : 2) * leaf;
+    float *states = NULL;
+    float *node = NULL;
+
+    if (w->cut.k_leaves == 1)
+        return keep_va(w, lane);
+    node = clattn__tree_take(w->tree);
+    CLATTN_CHECK(w->log, node != NULL, CLATTN_E_NOMEM,
+                 "more states wait than the plan has room for");
+    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS, clattn__float_bytes(p->heads, head),
+                                false, &states));
+    for (int64_t h = 0; h < p->heads; h++) {
+        float *of_head = states + h * head;
+        for (int64_t step = 1; step < leaves; step *= 2)
+            for (int64_t left = 0; left + step < leaves; left += 2 * step)
+                clattn__tree_merge(&rows, of_head + left * leaf, of_head + (left + step) * leaf,
+                                   rows.width);
+        memcpy(node + h * leaf, of_head, (size_t)clattn__float_bytes(1, leaf));
+    }
+    clattn__tree_insert(w->tree, clattn__run_level(w->cut.k_run), tile, node);
+    node = NULL;
+out:
+    if (node != NULL)
+        clattn__tree_drop(w->tree, node);
+    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, states, status);
+}
+
+const clattn__engine_pass clattn__aggregate_pass = {
+    .fill = aggregate_fill, .work = aggregate_work, .finish = aggregate_finish};
