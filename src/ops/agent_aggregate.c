@@ -6,6 +6,25 @@
 enum { KERNEL_AGGREGATE, KERNEL_MERGE };
 enum { SCRATCH_STATES };
 
+/* The items of the merge. */
+static void merge_items(const clattn_plan *plan, size_t items[3])
+{
+    items[0] = (size_t)plan->merge_args.dim_v;
+    items[1] = (size_t)plan->merge_args.queries;
+    items[2] = (size_t)plan->attend.problems;
+}
+
+static clattn_status plan_merge(clattn_plan *plan)
+{
+    Merge nothing = plan->merge_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 2};
+
+    nothing.dim_v = 0;
+    merge_items(plan, trial.items);
+    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", trial.items[0],
+                              &trial);
+}
+
 clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                                           const clattn_agent_attention_desc *desc,
                                           clattn_plan **out_plan)
@@ -55,7 +74,7 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                                    .dim_v = (i32)s->dim_v,
                                    .out_scale = 1.0f};
         if (!clattn_context_is_cpu(ctx))
-            CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_merge", "agent_merge", ""));
+            CLATTN_TRY(plan_merge(plan));
     }
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
@@ -151,9 +170,9 @@ clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_wo
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {states->mem, out.memory.mem};
-    const size_t global[3] = {(size_t)s->dim_v, (size_t)s->agents, (size_t)plan->attend.problems};
-    CLATTN_TRY(
-        clattn__launch(chain, ws, KERNEL_MERGE, &merge, sizeof merge, buffers, 2, global, NULL));
+    size_t items[3];
+    merge_items(plan, items);
+    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_MERGE, &merge, sizeof merge, buffers, 2, items));
 out:
     return status;
 }

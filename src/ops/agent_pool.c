@@ -25,6 +25,36 @@ static int64_t most_slots(const Pool *a)
     return most;
 }
 
+/* The items of both kernels; the merge has one slot per cell. */
+static void launch_items(const clattn_plan *plan, int64_t slots, size_t items[3])
+{
+    const clattn__shape *s = &plan->shape;
+    items[0] = (size_t)(s->heads * s->dim);
+    items[1] = (size_t)(s->agents * slots);
+    items[2] = (size_t)(s->batch * s->windows);
+}
+
+static clattn_status plan_kernels(clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+    Pool nothing = plan->pool_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 3};
+
+    nothing.heads = 0;
+    launch_items(plan, nothing.slots, trial.items);
+    const size_t channels = trial.items[0];
+    CLATTN_TRY(clattn__plan_items(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial",
+                                  channels, &trial));
+    if (nothing.slots > 1) {
+        trial.buffers = 2;
+        launch_items(plan, 1, trial.items);
+        CLATTN_TRY(clattn__plan_items(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge",
+                                      channels, &trial));
+    }
+out:
+    return status;
+}
+
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
                                      clattn_plan **out_plan)
 {
@@ -58,11 +88,8 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.launches = slots > 1 ? 2 : 1;
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = (s->q_grid.tokens + leaf - 1) / leaf;
-    if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(
-            clattn__plan_kernel(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial", ""));
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge", ""));
-    }
+    if (!clattn_context_is_cpu(ctx))
+        CLATTN_TRY(plan_kernels(plan));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -129,16 +156,14 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
             clattn__cpu_for(ctx, pictures * cells, cpu_merge, &job);
         return CLATTN_OK;
     }
-    const size_t channels = (size_t)(s->heads * s->dim);
     const cl_mem partial[] = {b[0].memory.mem, sums->mem, b[1].memory.mem};
-    const size_t over_slots[3] = {channels, (size_t)(cells * a.slots), (size_t)pictures};
-    CLATTN_TRY(
-        clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, over_slots, NULL));
+    size_t items[3];
+    launch_items(plan, a.slots, items);
+    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, items));
     if (a.slots > 1) {
         const cl_mem merge[] = {sums->mem, b[1].memory.mem};
-        const size_t over_cells[3] = {channels, (size_t)cells, (size_t)pictures};
-        CLATTN_TRY(
-            clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, over_cells, NULL));
+        launch_items(plan, 1, items);
+        CLATTN_TRY(clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, items));
     }
 out:
     return status;

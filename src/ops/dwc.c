@@ -6,6 +6,24 @@
 
 enum { KERNEL_DWC };
 
+static void launch_items(const clattn_plan *plan, size_t items[3])
+{
+    const Dwc *a = &plan->dwc_args;
+    items[0] = (size_t)a->heads * (size_t)a->dim;
+    items[1] = (size_t)a->grid.tokens;
+    items[2] = (size_t)plan->dwc_desc.batch * (size_t)a->windows;
+}
+
+static clattn_status plan_kernel(clattn_plan *plan)
+{
+    Dwc nothing = plan->dwc_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
+
+    nothing.heads = 0;
+    launch_items(plan, trial.items);
+    return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", trial.items[0], &trial);
+}
+
 clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
                               clattn_plan **out_plan)
 {
@@ -51,7 +69,7 @@ clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
                            .accumulate = d->accumulate != 0};
     plan->info.launches = 1;
     if (!clattn_context_is_cpu(ctx))
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_DWC, "dwc", "dwc", ""));
+        CLATTN_TRY(plan_kernel(plan));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -131,9 +149,9 @@ clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws,
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {b[0].memory.mem, b[1].memory.mem, b[2].memory.mem, b[3].memory.mem};
-    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)a.grid.tokens,
-                              (size_t)pictures};
-    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_DWC, &a, sizeof a, buffers, 4, global, NULL));
+    size_t items[3];
+    launch_items(plan, items);
+    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_DWC, &a, sizeof a, buffers, 4, items));
 out:
     return status;
 }
