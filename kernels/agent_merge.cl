@@ -1,8 +1,8 @@
 /*
  * agent_merge: the leaf states of every (problem, agent) become one along the binary tree over leaf
  * numbers, then the output.
- * map      item = one channel of one agent; global = (dim_v rounded up, queries, batch * windows *
- *          heads), any local size
+ * map      item = one channel of one agent; global = (dim_v, queries, batch * windows * heads), any
+ *          local size, the first two rounded up to whole groups; nothing to do where dim_v == 0
  * traffic  about three times the states, then dim_v floats per agent
  * flops    about 10 per state and channel
  *
@@ -75,7 +75,7 @@ __kernel void agent_merge(const Merge args, __global float *restrict states,
     const int p = z / args.heads;
     const size_t target =
         view_base(args.out, p / args.windows, p % args.windows, head) + agent * args.out.token;
-    if (j >= args.dim_v)
+    if (j >= args.dim_v || agent >= args.queries)
         return;
 
     const size_t state_floats = (size_t)args.dim_v + 2;

@@ -1,9 +1,9 @@
 /*
  * agent_pool: the agents, as the adaptive average of q over the cells of each window's map (partial
  * sums per leaf, then their merge along the tree over leaf numbers).
- * map      item = one channel; agent_pool_partial: global = (heads * dim rounded up, cells * slots,
- *          batch * windows); agent_pool_merge: (heads * dim rounded up, cells, batch * windows);
- *          any local size
+ * map      item = one channel; agent_pool_partial: global = (heads * dim, cells * slots, batch *
+ *          windows); agent_pool_merge: (heads * dim, cells, batch * windows); any local size, the
+ *          first two rounded up to whole groups; nothing to do where heads == 0
  * traffic  q about once (cells overlap by a row or column where the sizes do not divide)
  * flops    one addition per token and channel
  *
@@ -96,7 +96,7 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
     const int channels = args.heads * args.dim;
     const Cell cell = cell_at(args, args.first_cell + number);
     const int leaf = (args.run ? args.first_leaf : cell.first_leaf) + slot;
-    if (channel >= channels || (!args.run && leaf > cell.last_leaf))
+    if (channel >= channels || number >= args.cells || (!args.run && leaf > cell.last_leaf))
         return;
 
     const int head = channel / args.dim;
@@ -126,7 +126,7 @@ __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
     const int number = (int)get_global_id(1);
     const int p = (int)get_global_id(2);
     const int channels = args.heads * args.dim;
-    if (channel >= channels)
+    if (channel >= channels || number >= args.agent_h * args.agent_w)
         return;
 
     const Cell cell = cell_at(args, number);

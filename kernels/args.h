@@ -123,7 +123,9 @@ typedef struct Pool {
     i32 agent_h, agent_w;
     i32 leaf_tokens; /* leaves count class tokens too: leaf of token t is t / leaf_tokens */
     i32 slots;       /* most leaves that any cell touches; run: its leaves */
+    i32 cells;       /* of a problem; run: of this launch */
     i32 run, first_leaf, first_cell;
+    i32 pad;
 } Pool;
 
 /*

@@ -2,8 +2,8 @@
  * dwc: out (+)= depthwise convolution of v over each window's map + bias + shortcut * v.
  * Cross-correlation, stride 1, zero padding at the window's edge. Class tokens are not convolved:
  * theirs is shortcut * v.
- * map      item = one channel of one token; global = (heads * dim rounded up, grid.tokens, batch *
- *          windows), any local size
+ * map      item = one channel of one token; global = (heads * dim, grid.tokens, batch * windows), any
+ *          local size, the first two rounded up to whole groups; nothing to do where heads == 0
  * traffic  v once from memory, size^2 times from cache; v of a smaller map is resized bilinearly at
  *          every tap: 4 reads each
  * flops    2 * size^2 per output, 8 more per tap where v is resized
@@ -131,7 +131,7 @@ __kernel void dwc(const Dwc args, __global const float *restrict v,
     const Patch patch = patch_of(args, window, max(token - class_tokens, 0));
     const bool resized = args.v_h != args.map_h || args.v_w != args.map_w;
     const size_t out_token = token_offset(args.out, args.grid, window, token);
-    if (channel >= args.heads * args.dim)
+    if (channel >= args.heads * args.dim || token >= args.grid.tokens)
         return;
 
     const int head = channel / args.dim;

@@ -1,7 +1,8 @@
 /*
  * smooth_features, smooth_norms: what the smoothing filter computes around its softmax stages.
- * map      smooth_features: item = one pixel, global = (width rounded up, height); smooth_norms:
- *          item = one row of floats, global = (count rounded up); any local size
+ * map      smooth_features: item = one pixel, global = (width, height); smooth_norms: item = one row
+ *          of floats, global = (count); any local size, all rounded up to whole groups; nothing to do
+ *          where width or count is 0
  * traffic  each pixel about once from memory and 9 times from cache; 5 floats per pixel, 1 per norm
  *          out
  */
@@ -15,7 +16,7 @@ __kernel void smooth_features(const Features args, __global const float *restric
 {
     const int x = (int)get_global_id(0);
     const int y = (int)get_global_id(1);
-    if (x >= args.width)
+    if (x >= args.width || y >= args.height)
         return;
 
     const int map_y = args.top + y;

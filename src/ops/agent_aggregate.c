@@ -7,6 +7,25 @@
 enum { KERNEL_AGGREGATE, KERNEL_MERGE };
 enum { SCRATCH_STATES };
 
+/* The items of the merge. */
+static void merge_items(const clattn_plan *plan, size_t items[3])
+{
+    items[0] = (size_t)plan->merge_args.dim_v;
+    items[1] = (size_t)plan->merge_args.queries;
+    items[2] = (size_t)plan->attend.problems;
+}
+
+clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
+{
+    Merge nothing = plan->merge_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 2};
+
+    nothing.dim_v = 0;
+    merge_items(plan, trial.items);
+    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", trial.items[0],
+                              &trial);
+}
+
 clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                                           const clattn_agent_attention_desc *desc,
                                           clattn_plan **out_plan)
@@ -40,6 +59,12 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                                  .leaf_tokens = (i32)leaf,
                                  .leaves = (i32)leaves};
     CLATTN_TRY(clattn__attend_plan(plan, 1, s->batch));
+    plan->merge_args = (Merge){.heads = (i32)s->heads,
+                               .windows = (i32)s->windows,
+                               .queries = (i32)s->agents,
+                               .leaves = (i32)leaves,
+                               .dim_v = (i32)s->dim_v,
+                               .out_scale = 1.0f};
     if (leaves > 1) {
         int64_t states = plan->attend.problems;
         CLATTN_CHECK(&ctx->log,
@@ -49,15 +74,9 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
                      (long long)leaves);
         plan->scratch[SCRATCH_STATES] = (uint64_t)states;
         plan->info.launches++;
-        plan->merge_args = (Merge){.heads = (i32)s->heads,
-                                   .windows = (i32)s->windows,
-                                   .queries = (i32)s->agents,
-                                   .leaves = (i32)leaves,
-                                   .dim_v = (i32)s->dim_v,
-                                   .out_scale = 1.0f};
+        if (!clattn_context_is_cpu(ctx))
+            CLATTN_TRY(clattn__agent_aggregate_plan_merge(plan));
     }
-    if (!clattn_context_is_cpu(ctx))
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_merge", "agent_merge", ""));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -139,8 +158,9 @@ static clattn_status enqueue_merge(const clattn_plan *plan, const clattn_workspa
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {states->mem, out->mem};
-    const size_t global[3] = {(size_t)merge->dim_v, (size_t)merge->queries, (size_t)problems};
-    return clattn__launch(chain, ws, KERNEL_MERGE, merge, sizeof *merge, buffers, 2, global, NULL);
+    size_t items[3];
+    merge_items(plan, items);
+    return clattn__launch(chain, ws, KERNEL_MERGE, merge, sizeof *merge, buffers, 2, items);
 }
 
 clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_workspace *ws,

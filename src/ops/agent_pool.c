@@ -26,6 +26,31 @@ static int64_t most_slots(const Pool *a)
     return most;
 }
 
+/* The items of both kernels; the merge has one slot per cell. */
+static void launch_items(const Pool *a, int64_t slots, int64_t pictures, size_t items[3])
+{
+    items[0] = (size_t)a->heads * (size_t)a->dim;
+    items[1] = (size_t)(a->cells * slots);
+    items[2] = (size_t)pictures;
+}
+
+static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name, int64_t slots,
+                                 int buffers)
+{
+    const clattn__shape *s = &plan->shape;
+    Pool nothing = plan->pool_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
+
+    nothing.heads = 0;
+    launch_items(&plan->pool_args, slots, s->batch * s->windows, trial.items);
+    return clattn__plan_items(plan, index, "agent_pool", name, trial.items[0], &trial);
+}
+
+clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
+{
+    return plan_kernel(plan, KERNEL_MERGE, "agent_pool_merge", 1, 2);
+}
+
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
                                      clattn_plan **out_plan)
 {
@@ -46,7 +71,8 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
                 .windows = (i32)s->windows,
                 .agent_h = (i32)desc->agent_height,
                 .agent_w = (i32)desc->agent_width,
-                .leaf_tokens = (i32)leaf};
+                .leaf_tokens = (i32)leaf,
+                .cells = (i32)s->agents};
     const int64_t slots = most_slots(a);
     a->slots = (i32)slots;
     int64_t sums = s->batch * s->windows;
@@ -60,9 +86,9 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = (s->q_grid.tokens + leaf - 1) / leaf;
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(
-            clattn__plan_kernel(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial", ""));
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge", ""));
+        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, "agent_pool_partial", slots, 3));
+        if (slots > 1)
+            CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
@@ -130,16 +156,14 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
             clattn__cpu_for(ctx, pictures * cells, cpu_merge, &job);
         return CLATTN_OK;
     }
-    const size_t channels = (size_t)(s->heads * s->dim);
     const cl_mem partial[] = {b[0].memory.mem, sums->mem, b[1].memory.mem};
-    const size_t over_slots[3] = {channels, (size_t)(cells * a.slots), (size_t)pictures};
-    CLATTN_TRY(
-        clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, over_slots, NULL));
+    size_t items[3];
+    launch_items(&a, a.slots, pictures, items);
+    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, items));
     if (a.slots > 1) {
         const cl_mem merge[] = {sums->mem, b[1].memory.mem};
-        const size_t over_cells[3] = {channels, (size_t)cells, (size_t)pictures};
-        CLATTN_TRY(
-            clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, over_cells, NULL));
+        launch_items(&a, 1, pictures, items);
+        CLATTN_TRY(clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, items));
     }
 out:
     return status;
@@ -182,17 +206,18 @@ clattn_status clattn__step_pool_run(clattn__steps *steps, const clattn__pool_til
     a.slots = (i32)run->leaves;
     a.first_leaf = (i32)run->first_leaf;
     a.first_cell = (i32)run->first_cell;
+    a.cells = (i32)run->cells;
     if (ctx->cpu != NULL) {
         cpu_job job = {ctx->cpu->ops, &a, run->q.host, run->sums.host, NULL};
         clattn__cpu_for(ctx, run->cells * run->leaves, cpu_partial, &job);
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {run->q.mem, run->sums.mem, run->sums.mem};
-    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)(run->cells * run->leaves),
-                              1};
+    size_t items[3];
+    launch_items(&a, a.slots, 1, items);
     clattn__chain_begin(&chain, ctx, NULL);
     return clattn__chain_end(
-        &chain, clattn__launch(&chain, ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, global, NULL));
+        &chain, clattn__launch(&chain, ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items));
 }
 
 clattn_status clattn__step_pool_mean(clattn__steps *steps, clattn_memory sums, clattn_memory agents)
@@ -210,8 +235,9 @@ clattn_status clattn__step_pool_mean(clattn__steps *steps, clattn_memory sums, c
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {sums.mem, agents.mem};
-    const size_t global[3] = {(size_t)a.heads * (size_t)a.dim, (size_t)cells, 1};
+    size_t items[3];
+    launch_items(&a, 1, 1, items);
     clattn__chain_begin(&chain, ctx, NULL);
     return clattn__chain_end(
-        &chain, clattn__launch(&chain, ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, global, NULL));
+        &chain, clattn__launch(&chain, ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items));
 }

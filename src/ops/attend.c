@@ -4,12 +4,13 @@
 #include <stdio.h>
 
 #include "cl/device.h"
-#include "cl/program.h"
 #include "cl/tune_rows.h"
 #include "cpu/cpu.h"
 #include "ops/plan.h"
 
 enum { KERNEL_ATTEND };
+
+#define BUFFERS 9
 
 /* Queries per work-item of agent_broadcast_wide. */
 #define WIDE_QUERY_BLOCK 128
@@ -77,63 +78,30 @@ uint32_t clattn__attend_launches(const clattn__attend *at)
     return (uint32_t)ceil_div(at->blocks, at->blocks_per_launch);
 }
 
-static clattn_status launch(const clattn__attend *at, const Attend *a, int64_t count,
-                            const cl_mem *buffers, const clattn_workspace *ws, clattn__chain *chain)
+/* The items of a launch of `count` blocks. */
+static void launch_items(const clattn__attend *at, const Attend *a, int64_t count, size_t items[3])
 {
-    const size_t group = (size_t)at->work_group;
-    const size_t local[3] = {group, 1, 1};
-    size_t global[3];
-
     if (at->shape == CLATTN_SHAPE_TILE) {
-        global[0] = group * (size_t)count;
-        global[1] = (size_t)side_groups(at, a);
-        global[2] = (size_t)at->problems;
+        items[0] = (size_t)at->work_group * (size_t)count;
+        items[1] = (size_t)side_groups(at, a);
+        items[2] = (size_t)at->problems;
     } else {
         const bool gather = at->stage == 1;
-        global[0] = (size_t)a->heads;
-        global[1] = gather ? (size_t)ceil_div(a->queries, a->tile) : (size_t)count;
-        global[2] = (size_t)(gather ? at->pictures * count : at->pictures);
+        items[0] = (size_t)a->heads;
+        items[1] = gather ? (size_t)ceil_div(a->queries, a->tile) : (size_t)count;
+        items[2] = (size_t)(gather ? at->pictures * count : at->pictures);
     }
-    return clattn__launch(chain, ws, KERNEL_ATTEND, a, sizeof *a, buffers, 9, global, local);
-}
-
-/*
- * Enqueues the kernel once with nothing to do: a driver that refuses the work-group says so now, and one that specialises
- * at first launch has done it before the first run.
- */
-static clattn_status try_launch(clattn_plan *plan)
-{
-    clattn_status status = CLATTN_OK;
-    clattn_context *ctx = plan->ctx;
-    clattn_memory dummy = {0};
-    cl_mem buffers[9] = {0};
-    clattn__chain chain;
-    clattn_workspace ws = {.plan = plan};
-    const clattn__kernel_spec *spec = &plan->kernels[KERNEL_ATTEND];
-
-    CLATTN_TRY(clattn__kernel_create(ctx, spec->file, spec->name, spec->options,
-                                     &ws.kernels[KERNEL_ATTEND]));
-    CLATTN_TRY(ctx->backend->alloc(ctx, 64, &dummy));
-    buffers[0] = dummy.mem;
-    Attend nothing = plan->attend_args;
-    nothing.first = 0;
-    nothing.count = 0;
-    clattn__chain_begin(&chain, ctx, NULL);
-    CLATTN_TRY(clattn__chain_end(&chain, launch(&plan->attend, &nothing, 1, buffers, &ws, &chain)));
-out:
-    clattn_memory_free(ctx, &dummy);
-    clattn__kernel_release(ctx, &ws.kernels[KERNEL_ATTEND]);
-    return status;
 }
 
 /* Builds one variant and tries it; `row` NULL is the wide shape. */
 static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
 {
-    clattn_status status = CLATTN_OK;
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
-    char options[160];
-    int length = snprintf(options, sizeof options, "-DD=%d -DDV=%d", (int)a->dim, (int)a->dim_v);
+    clattn__kernel_spec spec = {.local = {row != NULL ? (size_t)row->work_group : 1, 1, 1}};
+    const size_t room = sizeof spec.options;
+    const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d", (int)a->dim, (int)a->dim_v);
+    char *more = spec.options + length;
 
     at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
     at->work_group = row != NULL ? row->work_group : 1;
@@ -142,22 +110,23 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
     a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
     cut(plan->ctx, at, a);
     if (row != NULL) {
-        snprintf(options + length, sizeof options - (size_t)length,
+        spec.file = spec.name = "attend_tile";
+        snprintf(more, room - (size_t)length,
                  " -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d", at->stage, row->work_group,
                  row->tile_q, row->tile_k, row->chunk_d, row->block_dv);
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "attend_tile", "attend_tile", options));
     } else if (at->stage == 1) {
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "agent_aggregate_wide",
-                                       "agent_aggregate_wide", options));
+        spec.file = spec.name = "agent_aggregate_wide";
     } else {
-        snprintf(options + length, sizeof options - (size_t)length, " -DQUERY_BLOCK=%d",
-                 WIDE_QUERY_BLOCK);
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_ATTEND, "agent_broadcast_wide",
-                                       "agent_broadcast_wide", options));
+        spec.file = spec.name = "agent_broadcast_wide";
+        snprintf(more, room - (size_t)length, " -DQUERY_BLOCK=%d", WIDE_QUERY_BLOCK);
     }
-    CLATTN_TRY(try_launch(plan));
-out:
-    return status;
+    Attend nothing = *a;
+    nothing.first = 0;
+    nothing.count = 0;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = BUFFERS};
+    launch_items(at, a, at->blocks < at->blocks_per_launch ? at->blocks : at->blocks_per_launch,
+                 trial.items);
+    return clattn__plan_kernel(plan, KERNEL_ATTEND, &spec, &trial);
 }
 
 clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
@@ -185,9 +154,7 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
                                          ctx->params.max_work_group, ctx->params.max_local_bytes);
         status = try_variant(plan, row);
         while (status != CLATTN_OK && row != NULL) {
-            clattn__log(&ctx->log, CLATTN_LOG_WARN,
-                        "%s refused a work-group of %d for %s (OpenCL error %d); trying less",
-                        ctx->device.name, row->work_group, plan->op, (int)ctx->cl_error);
+            clattn__plan_refused(plan, (size_t)row->work_group);
             row = clattn__tile_row_smaller(row);
             status = try_variant(plan, row);
         }
@@ -244,15 +211,19 @@ clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_worksp
                                     int64_t first, int64_t count, clattn__chain *chain)
 {
     const clattn__attend *at = &plan->attend;
-    const cl_mem buffers[9] = {b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
-                               b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
-                               b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
+    const cl_mem buffers[BUFFERS] = {
+        b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
+        b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
+        b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
     Attend a = *args;
 
     a.first = (i32)first;
     a.count = (i32)count;
-    if (plan->ctx->cpu == NULL)
-        return launch(at, &a, count, buffers, ws, chain);
+    if (plan->ctx->cpu == NULL) {
+        size_t items[3];
+        launch_items(at, &a, count, items);
+        return clattn__launch(chain, ws, KERNEL_ATTEND, &a, sizeof a, buffers, BUFFERS, items);
+    }
     if (at->stage == 1)
         run_on_cpu(plan, &a, b, 0, at->problems * count * ceil_div(a.queries, a.tile));
     else

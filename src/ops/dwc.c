@@ -6,6 +6,23 @@
 
 enum { KERNEL_DWC };
 
+static void launch_items(const Dwc *a, int64_t pictures, size_t items[3])
+{
+    items[0] = (size_t)a->heads * (size_t)a->dim;
+    items[1] = (size_t)a->grid.tokens;
+    items[2] = (size_t)pictures;
+}
+
+static clattn_status plan_kernel(clattn_plan *plan)
+{
+    Dwc nothing = plan->dwc_args;
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
+
+    nothing.heads = 0;
+    launch_items(&plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
+    return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", trial.items[0], &trial);
+}
+
 clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
                               clattn_plan **out_plan)
 {
@@ -53,7 +70,7 @@ clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
                            .accumulate = d->accumulate != 0};
     plan->info.launches = 1;
     if (!clattn_context_is_cpu(ctx))
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_DWC, "dwc", "dwc", ""));
+        CLATTN_TRY(plan_kernel(plan));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
 }
@@ -129,9 +146,9 @@ static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws
         return CLATTN_OK;
     }
     const cl_mem buffers[] = {memory[0].mem, memory[1].mem, memory[2].mem, memory[3].mem};
-    const size_t global[3] = {(size_t)a->heads * (size_t)a->dim, (size_t)a->grid.tokens,
-                              (size_t)pictures};
-    return clattn__launch(chain, ws, KERNEL_DWC, a, sizeof *a, buffers, 4, global, NULL);
+    size_t items[3];
+    launch_items(a, pictures, items);
+    return clattn__launch(chain, ws, KERNEL_DWC, a, sizeof *a, buffers, 4, items);
 }
 
 clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,

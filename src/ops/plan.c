@@ -1,12 +1,17 @@
 #include "ops/plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cl/program.h"
 
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
 #define WORKSPACE_MAGIC UINT64_C(0x636c6174746e5773)
+
+/* Work-group of the kernels that take any: whole waves of every GPU. */
+#define GROUP_ITEMS 64
+
+/* Items along one axis from which PoCL's small launches end. */
+#define GENERAL_ITEMS 65536
 
 static bool plan_valid(const clattn_plan *plan)
 {
@@ -37,19 +42,77 @@ out:
     return status;
 }
 
-clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const char *file, const char *name,
-                                  const char *options)
+static size_t whole_groups(size_t items, size_t local)
 {
-    clattn__kernel_spec *spec = &plan->kernels[index];
-    cl_kernel kernel = NULL;
+    return (items + local - 1) / local * local;
+}
 
-    spec->file = file;
-    spec->name = name;
-    snprintf(spec->options, sizeof spec->options, "%s", options);
-    const clattn_status status =
-        clattn__kernel_create(plan->ctx, file, name, spec->options, &kernel);
-    clattn__kernel_release(plan->ctx, &kernel);
+/*
+ * The launch of nothing. PoCL compiles a kernel once for launches of fewer than GENERAL_ITEMS along every axis and once for any:
+ * the second also serves what is small, so the largest launch decides.
+ */
+static clattn_status try_launch(clattn_plan *plan, int index, const clattn__trial *trial)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_context *ctx = plan->ctx;
+    const clattn__kernel_spec *spec = &plan->kernels[index];
+    clattn_workspace ws = {.plan = plan};
+    clattn_memory dummy = {0};
+    cl_mem buffers[CLATTN__MAX_BUFFERS] = {0};
+    size_t items[3] = {1, 1, 1};
+    clattn__chain chain;
+
+    CLATTN_TRY(
+        clattn__kernel_create(ctx, spec->file, spec->name, spec->options, &ws.kernels[index]));
+    CLATTN_TRY(ctx->backend->alloc(ctx, 64, &dummy));
+    buffers[0] = dummy.mem;
+    for (int i = 0; i < 3; i++) {
+        if (whole_groups(trial->items[i], spec->local[i]) >= GENERAL_ITEMS) {
+            items[i] = GENERAL_ITEMS;
+            break;
+        }
+    }
+    clattn__chain_begin(&chain, ctx, NULL);
+    CLATTN_TRY(
+        clattn__chain_end(&chain, clattn__launch(&chain, &ws, index, trial->nothing, trial->bytes,
+                                                 buffers, trial->buffers, items)));
+out:
+    clattn_memory_free(ctx, &dummy);
+    clattn__kernel_release(ctx, &ws.kernels[index]);
     return status;
+}
+
+clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
+                                  const clattn__trial *trial)
+{
+    plan->kernels[index] = *spec;
+    return try_launch(plan, index, trial);
+}
+
+clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
+                                 size_t row, const clattn__trial *trial)
+{
+    const size_t limit = plan->ctx->params.max_work_group;
+    clattn__kernel_spec spec = {.file = file, .name = name};
+    clattn_status status = CLATTN_OK;
+
+    for (size_t group = limit < GROUP_ITEMS ? limit : GROUP_ITEMS;; group /= 2) {
+        spec.local[0] = row < group ? row : group;
+        spec.local[1] = group / spec.local[0];
+        spec.local[2] = 1;
+        status = clattn__plan_kernel(plan, index, &spec, trial);
+        if (status == CLATTN_OK || status == CLATTN_E_BUILD || group == 1)
+            return status;
+        clattn__plan_refused(plan, group);
+    }
+}
+
+void clattn__plan_refused(const clattn_plan *plan, size_t work_group)
+{
+    const clattn_context *ctx = plan->ctx;
+    clattn__log(&ctx->log, CLATTN_LOG_WARN,
+                "%s refused a work-group of %zu for %s (OpenCL error %d); trying less",
+                ctx->device.name, work_group, plan->op, (int)ctx->cl_error);
 }
 
 clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clattn_plan **out)
@@ -172,17 +235,21 @@ out:
 
 clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, int index,
                              const void *args, size_t args_bytes, const cl_mem *buffers, int count,
-                             const size_t global[3], const size_t local[3])
+                             const size_t items[3])
 {
     clattn_status status = CLATTN_OK;
     clattn_context *ctx = ws->plan->ctx;
     cl_kernel kernel = ws->kernels[index];
+    const size_t *local = ws->plan->kernels[index].local;
+    size_t global[3];
 
     CLATTN_TRY(clattn__kernel_arg(ctx, kernel, 0, args_bytes, args));
     for (int i = 0; i < count; i++) {
         const cl_mem *buffer = buffers[i] != NULL ? &buffers[i] : &buffers[0];
         CLATTN_TRY(clattn__kernel_arg(ctx, kernel, (uint32_t)i + 1, sizeof *buffer, buffer));
     }
+    for (int i = 0; i < 3; i++)
+        global[i] = whole_groups(items[i], local[i]);
     CLATTN_TRY(clattn__chain_launch(chain, kernel, global, local));
 out:
     return status;

@@ -12,6 +12,7 @@
 #include "ops/attend.h"
 #include "ops/shape.h"
 
+#define CLATTN__MAX_BUFFERS  9
 #define CLATTN__MAX_CHILDREN 5
 #define CLATTN__MAX_KERNELS  2
 #define CLATTN__MAX_SCRATCH  6
@@ -22,7 +23,16 @@ enum { CLATTN__CHILD_POOL, CLATTN__CHILD_AGGREGATE, CLATTN__CHILD_BROADCAST, CLA
 typedef struct clattn__kernel_spec {
     const char *file, *name;
     char options[160];
+    size_t local[3]; /* of every launch: compilers that specialise by it (PoCL) then do so once */
 } clattn__kernel_spec;
+
+/* What a kernel is tried with: arguments that leave it nothing to do or read, and the items of the plan's largest launch. */
+typedef struct clattn__trial {
+    const void *nothing;
+    size_t bytes;
+    int buffers;
+    size_t items[3];
+} clattn__trial;
 
 struct clattn_plan {
     uint64_t magic;
@@ -60,9 +70,23 @@ struct clattn_workspace {
 clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char *op,
                                clattn_plan **plan);
 
-/* Names kernel `index`, with printf-like options, and builds its program now, so that a run never does. */
-clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const char *file, const char *name,
-                                  const char *options);
+/*
+ * Makes `spec` the kernel `index`: builds its program now, so that a run never does, and enqueues it once with nothing to do. A
+ * driver that refuses the work-group says so then, and one that compiles at the first launch has done so before the first run.
+ */
+clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
+                                  const clattn__trial *trial);
+
+/*
+ * The same for a kernel that takes any work-group: 64 items, as many as `row` of them along the first axis (items that belong
+ * together in memory; the model fixes their number, not the picture), the others along the second. Fewer where the device
+ * refuses them.
+ */
+clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
+                                 size_t row, const clattn__trial *trial);
+
+/* For the log: what was refused, where a smaller work-group is tried next. */
+void clattn__plan_refused(const clattn_plan *plan, size_t work_group);
 
 /* Adds the children's scratch and launches to the plan's own and hands it out; on a failed status destroys it instead. */
 clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clattn_plan **out);
@@ -78,10 +102,13 @@ typedef clattn_status clattn__enqueue(const clattn_plan *plan, clattn_workspace 
 clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const void *args,
                           const clattn_sync *sync, const char *op, clattn__enqueue *enqueue);
 
-/* One launch of kernel `index`: args by value, then `count` buffers; unused ones (NULL) are replaced by the first. */
+/*
+ * One launch of kernel `index`: args by value, then `count` buffers; unused ones (NULL) are replaced by the first. `items` are
+ * filled up to whole work-groups: the kernel leaves out what is too many.
+ */
 clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, int index,
                              const void *args, size_t args_bytes, const cl_mem *buffers, int count,
-                             const size_t global[3], const size_t local[3]);
+                             const size_t items[3]);
 
 /* The checks of a run alone: the tensors bound, and the views and forms of `a` complete. */
 clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
@@ -90,6 +117,10 @@ clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
 clattn_status clattn__agent_broadcast_bind(const clattn_plan *plan,
                                            const clattn_agent_attention_args *args, Attend *a,
                                            clattn__attend_bounds *b);
+
+/* The merge kernels, for a plan that needs none itself: a tile has states and sums where the plan's few tokens are one leaf. */
+clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan);
+clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan);
 
 /* The convolution of one tile of a larger map; `args` is complete. */
 clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *args,

@@ -22,6 +22,9 @@ enum {
 #define FEATURE 5 /* three of colour, two of place */
 #define COLOUR  3
 
+/* Neighbouring pixels of a work-group: all of it. */
+#define PICTURE_ROW 64
+
 #define DEFAULT_AGENTS      24
 #define DEFAULT_SIGMA_COLOR 0.08f
 #define DEFAULT_SIGMA_SPACE 0.04f
@@ -93,6 +96,30 @@ int32_t clattn__smooth_rounds(const clattn_smooth_desc *desc)
     return desc->rounds_plus_one != 0 ? desc->rounds_plus_one - 1 : DEFAULT_ROUNDS;
 }
 
+static clattn_status plan_kernels(clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+    Features no_picture = plan->features_args;
+    const Norms no_rows = {.count = 0, .dim = FEATURE};
+    const clattn__trial picture = {
+        .nothing = &no_picture,
+        .bytes = sizeof no_picture,
+        .buffers = 2,
+        .items = {(size_t)plan->features_args.width, (size_t)plan->features_args.height, 1}};
+    const int64_t pixels = plan->shape.q_tokens;
+    const int64_t most = pixels > plan->shape.agents ? pixels : plan->shape.agents;
+    const clattn__trial rows = {
+        .nothing = &no_rows, .bytes = sizeof no_rows, .buffers = 2, .items = {(size_t)most, 1, 1}};
+
+    no_picture.width = 0;
+    CLATTN_TRY(clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", PICTURE_ROW,
+                                  &picture));
+    CLATTN_TRY(
+        clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", PICTURE_ROW, &rows));
+out:
+    return status;
+}
+
 clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *desc,
                                  clattn_plan **out_plan)
 {
@@ -118,10 +145,8 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     plan->scratch[SCRATCH_REFINED] = agents * FEATURE * row;
     plan->scratch[SCRATCH_AGENT_NORMS] = agents * row;
     plan->scratch[SCRATCH_VA] = agents * COLOUR * row;
-    if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_FEATURES, "smooth", "smooth_features", ""));
-        CLATTN_TRY(clattn__plan_kernel(plan, KERNEL_NORMS, "smooth", "smooth_norms", ""));
-    }
+    if (!clattn_context_is_cpu(ctx))
+        CLATTN_TRY(plan_kernels(plan));
     CLATTN_TRY(clattn_agent_pool_plan(ctx, &colours, &plan->children[CLATTN__CHILD_POOL]));
     CLATTN_TRY(clattn_agent_aggregate_plan(ctx, &refine, &plan->children[CLATTN__CHILD_REFINE]));
     CLATTN_TRY(
@@ -171,9 +196,9 @@ static clattn_status features(const clattn_plan *plan, const clattn_workspace *w
         clattn__cpu_for(plan->ctx, args->height, cpu_features, &job);
         return CLATTN_OK;
     }
-    const size_t global[3] = {(size_t)args->width, (size_t)args->height, 1};
+    const size_t items[3] = {(size_t)args->width, (size_t)args->height, 1};
     return clattn__launch(chain, ws, KERNEL_FEATURES, args, sizeof *args,
-                          (cl_mem[]){rgb->mem, out->mem}, 2, global, NULL);
+                          (cl_mem[]){rgb->mem, out->mem}, 2, items);
 }
 
 static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
@@ -188,9 +213,9 @@ static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
                         cpu_norms, &job);
         return CLATTN_OK;
     }
-    const size_t global[3] = {(size_t)count, 1, 1};
+    const size_t items[3] = {(size_t)count, 1, 1};
     return clattn__launch(chain, ws, KERNEL_NORMS, &args, sizeof args,
-                          (cl_mem[]){rows->mem, out->mem}, 2, global, NULL);
+                          (cl_mem[]){rows->mem, out->mem}, 2, items);
 }
 
 /* What smooth_run's arguments become on the way to the enqueue. */

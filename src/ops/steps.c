@@ -30,6 +30,14 @@ static clattn_status finish(clattn_context *lane, const clattn__steps_problem *p
     steps->plan = plan;
     plan = NULL;
     drop_scratch(steps->plan);
+    if (!clattn_context_is_cpu(lane)) {
+        clattn_plan *const *children = steps->plan->children;
+        if (children[CLATTN__CHILD_POOL] != NULL)
+            CLATTN_TRY(clattn__agent_pool_plan_merge(children[CLATTN__CHILD_POOL]));
+        CLATTN_TRY(clattn__agent_aggregate_plan_merge(children[CLATTN__CHILD_AGGREGATE]));
+        if (children[CLATTN__CHILD_REFINE] != NULL)
+            CLATTN_TRY(clattn__agent_aggregate_plan_merge(children[CLATTN__CHILD_REFINE]));
+    }
     CLATTN_TRY(clattn_workspace_create(steps->plan, &steps->ws));
     *out_steps = steps;
     steps = NULL;
