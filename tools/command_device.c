@@ -191,8 +191,9 @@ static bool choose_list(choice *choice, const char *text)
         return true;
     for (const char *part = text; part != NULL;) {
         const size_t length = strcspn(part, ",");
-        if (length >= sizeof name) {
-            snprintf(choice->why, sizeof choice->why, "--device: no name is that long");
+        if (length == 0 || length >= sizeof name) {
+            snprintf(choice->why, sizeof choice->why, "--device '%.128s': %s", text,
+                     length == 0 ? "a name is missing" : "no name is that long");
             return false;
         }
         memcpy(name, part, length);
