@@ -85,6 +85,28 @@ static const char *read_count(const command_option *option, const char *text, ch
     return end;
 }
 
+/* Digits, then perhaps K, M or G: alike under every locale, and never rounded. */
+static bool read_bytes(const char *text, uint64_t *value)
+{
+    static const char suffixes[] = "KMG";
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    const unsigned long long read = strtoull(text, &end, 10);
+    int shift = 0;
+    if (*end != '\0') {
+        const char *const suffix = strchr(suffixes, *end++);
+        if (suffix == NULL || *end != '\0')
+            return false;
+        shift = 10 * (int)(suffix - suffixes + 1);
+    }
+    if (errno != 0 || read == 0 || read > (UINT64_MAX >> shift))
+        return false;
+    *value = (uint64_t)read << shift;
+    return true;
+}
+
 static bool set_value(const command_option *option, const char *text)
 {
     if (option->kind == COMMAND_TEXT) {
@@ -93,6 +115,8 @@ static bool set_value(const command_option *option, const char *text)
     }
     if (option->kind == COMMAND_COUNT)
         return read_count(option, text, '\0', option->value) != NULL;
+    if (option->kind == COMMAND_BYTES)
+        return read_bytes(text, option->value);
     if (option->kind == COMMAND_PAIR) {
         int64_t pair[2];
         const char *const x = read_count(option, text, 'x', &pair[0]);
@@ -113,6 +137,13 @@ static void refuse_value(const command *cmd, const command_option *option, const
     static const char *const wanted[] = {
         [COMMAND_COUNT] = "a whole number", [COMMAND_NUMBER] = "a number", [COMMAND_PAIR] = "AxB"};
     char least[32], most[32];
+    if (option->kind == COMMAND_BYTES) {
+        command_error(cmd,
+                      "%s takes a whole number of bytes, at least 1, such as 800000, 512M or 2G, "
+                      "not '%s'",
+                      option->name, text);
+        return;
+    }
     command_error(cmd, "%s takes %s from %s to %s, not '%s'", option->name, wanted[option->kind],
                   command_number_print(least, sizeof least, option->least, 6),
                   command_number_print(most, sizeof most, option->most, 6), text);

@@ -26,7 +26,8 @@ typedef enum command_kind {
     COMMAND_TEXT,   /* const char *: points into argv */
     COMMAND_COUNT,  /* int64_t: a whole number in [least, most] */
     COMMAND_NUMBER, /* double: a finite number in [least, most] */
-    COMMAND_PAIR    /* int64_t[2]: "AxB", two whole numbers in [least, most] */
+    COMMAND_PAIR,   /* int64_t[2]: "AxB", two whole numbers in [least, most] */
+    COMMAND_BYTES   /* uint64_t: "512M"; K, M and G are powers of 1024; at least 1 */
 } command_kind;
 
 typedef struct command_option {
@@ -82,6 +83,13 @@ typedef struct command_device {
             "cpu (the CPU path), an index of `clattn devices`, or part of a name"                  \
     }
 
+/* The same for a command that shares its work among devices. */
+#define COMMAND_DEVICES_OPTION(device)                                                             \
+    {                                                                                              \
+        "--device", "D,D...", COMMAND_TEXT, &(device).text, 0, 0,                                  \
+            "cpu (the CPU path), indices of `clattn devices`, parts of names; or all"              \
+    }
+
 /* Points params.log at this struct, which must stay where it is until the context is gone. */
 void command_device_init(command_device *device);
 
@@ -95,6 +103,20 @@ bool command_device_find(const char *text, const clattn_device *devices, size_t 
 
 /* Opens a context on the chosen device; prints the error on failure. */
 clattn_status command_device_open(const command *cmd, command_device *device, clattn_context **ctx);
+
+typedef struct command_contexts {
+    clattn_context **list; /* no device twice */
+    size_t count;
+} command_contexts;
+
+/*
+ * Opens a context on each device that `text` names: one, or several with commas between, or `all` that are usable. A name that has
+ * commas itself is found first. Prints the error on failure, and leaves nothing open.
+ */
+clattn_status command_devices_open(const command *cmd, command_device *device,
+                                   command_contexts *contexts);
+/* Contexts of zeros are accepted. */
+void command_devices_close(command_contexts *contexts);
 
 /*
  * Prints why a library call failed: its own sentence, or the meaning of the status. Returns 1, an

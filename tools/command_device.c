@@ -103,33 +103,145 @@ bool command_device_find(const char *text, const clattn_device *devices, size_t 
     return false;
 }
 
-clattn_status command_device_open(const command *cmd, command_device *device, clattn_context **ctx)
+/*
+ * Lists the devices, unless the text wants none. Without a loader or a platform the list is empty, and the CPU path remains; so the
+ * status decides nothing.
+ */
+static void list_devices(const char *text, clattn_device **devices, size_t *count)
 {
-    clattn_device *devices = NULL;
-    size_t count = 0;
-    int index = -1;
-    char why[256];
+    *devices = NULL;
+    *count = 0;
+    if (text == NULL || strcmp(text, "cpu") != 0)
+        (void)clattn_device_list(NULL, devices, count);
+}
 
-    /*
-     * Without a loader or a platform the list is empty, and the CPU path remains; so this status
-     * decides nothing.
-     */
-    if (device->text == NULL || strcmp(device->text, "cpu") != 0)
-        (void)clattn_device_list(NULL, &devices, &count);
-    clattn_status status = CLATTN_E_NODEVICE;
-    if (!command_device_find(device->text, devices, count, &index, why, sizeof why)) {
-        command_error(cmd, "%s", why);
-        goto out;
-    }
-    if (index < 0)
-        status = clattn_context_create_cpu(&device->params, ctx);
-    else
-        status = clattn_context_create(devices[index].id, &device->params, ctx);
+/* Index -1: the CPU path. Prints the error. */
+static clattn_status open_index(const command *cmd, command_device *device,
+                                const clattn_device *devices, int index, clattn_context **ctx)
+{
+    const clattn_status status =
+        index < 0 ? clattn_context_create_cpu(&device->params, ctx)
+                  : clattn_context_create(devices[index].id, &device->params, ctx);
     if (status != CLATTN_OK)
         command_fail(cmd, device, status);
-out:
+    return status;
+}
+
+clattn_status command_device_open(const command *cmd, command_device *device, clattn_context **ctx)
+{
+    clattn_device *devices;
+    size_t count;
+    int index = -1;
+    char why[256];
+    list_devices(device->text, &devices, &count);
+    clattn_status status = CLATTN_E_NODEVICE;
+    if (command_device_find(device->text, devices, count, &index, why, sizeof why))
+        status = open_index(cmd, device, devices, index, ctx);
+    else
+        command_error(cmd, "%s", why);
     clattn_device_list_free(&devices);
     return status;
+}
+
+/* Which devices a text names: chosen[0] is the CPU path, chosen[1 + i] device i. */
+typedef struct choice {
+    const clattn_device *devices;
+    size_t count;
+    bool *chosen;
+    char why[512]; /* why a text fits nothing */
+} choice;
+
+static bool choose(choice *choice, const char *text)
+{
+    int index = -1;
+    if (!command_device_find(text, choice->devices, choice->count, &index, choice->why,
+                             sizeof choice->why))
+        return false;
+    if (choice->chosen[1 + index]) {
+        snprintf(choice->why, sizeof choice->why,
+                 "--device names %s twice; the second time as '%s'",
+                 index < 0 ? "the CPU path" : choice->devices[index].name, text);
+        return false;
+    }
+    choice->chosen[1 + index] = true;
+    return true;
+}
+
+/* `all`: what is usable, else the CPU path. */
+static void choose_all(choice *choice)
+{
+    bool any = false;
+    for (size_t i = 0; i < choice->count; i++) {
+        choice->chosen[1 + i] = choice->devices[i].usable != 0;
+        any = any || choice->chosen[1 + i];
+    }
+    choice->chosen[0] = !any;
+}
+
+static bool choose_list(choice *choice, const char *text)
+{
+    char name[sizeof choice->devices->name];
+    if (text != NULL && strcmp(text, "all") == 0) {
+        choose_all(choice);
+        return true;
+    }
+    if (text == NULL || strchr(text, ',') == NULL)
+        return choose(choice, text);
+    if (choose(choice, text))
+        return true;
+    for (const char *part = text; part != NULL;) {
+        const size_t length = strcspn(part, ",");
+        if (length == 0 || length >= sizeof name) {
+            snprintf(choice->why, sizeof choice->why, "--device '%.128s': %s", text,
+                     length == 0 ? "a name is missing" : "no name is that long");
+            return false;
+        }
+        memcpy(name, part, length);
+        name[length] = '\0';
+        if (!choose(choice, name))
+            return false;
+        part = part[length] == ',' ? part + length + 1 : NULL;
+    }
+    return true;
+}
+
+clattn_status command_devices_open(const command *cmd, command_device *device,
+                                   command_contexts *contexts)
+{
+    clattn_device *devices;
+    size_t count;
+    list_devices(device->text, &devices, &count);
+    choice choice = {.devices = devices, .count = count, .chosen = calloc(count + 1, sizeof(bool))};
+    contexts->count = 0;
+    contexts->list = calloc(count + 1, sizeof(clattn_context *));
+    clattn_status status = CLATTN_OK;
+    if (choice.chosen == NULL || contexts->list == NULL) {
+        status = CLATTN_E_NOMEM;
+        command_fail(cmd, device, status);
+    } else if (!choose_list(&choice, device->text)) {
+        status = CLATTN_E_NODEVICE;
+        command_error(cmd, "%s", choice.why);
+    }
+    for (size_t i = 0; i <= count && status == CLATTN_OK; i++) {
+        if (!choice.chosen[i])
+            continue;
+        status = open_index(cmd, device, devices, (int)i - 1, &contexts->list[contexts->count]);
+        contexts->count += status == CLATTN_OK;
+    }
+    if (status != CLATTN_OK)
+        command_devices_close(contexts);
+    free(choice.chosen);
+    clattn_device_list_free(&devices);
+    return status;
+}
+
+void command_devices_close(command_contexts *contexts)
+{
+    for (size_t i = 0; i < contexts->count; i++)
+        clattn_context_destroy(&contexts->list[i]);
+    free(contexts->list);
+    contexts->list = NULL;
+    contexts->count = 0;
 }
 
 int command_fail(const command *cmd, const command_device *device, clattn_status status)

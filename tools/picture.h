@@ -22,14 +22,25 @@ typedef struct picture_error {
     char text[512];
 } picture_error;
 
+/* How the rows of a file can be had without the whole picture in memory. */
+typedef enum picture_way {
+    PICTURE_WHOLE, /* not at all: interlaced, turned by its orientation, or a format that is decoded in one go */
+    PICTURE_ROWS, /* from top to bottom, again from the top for each pass */
+    PICTURE_TILES /* in any order */
+} picture_way;
+
 typedef struct picture {
     struct _VipsImage
         *image; /* upright; sRGB or grey as it will be written, decoded by picture_read() */
-    int64_t height, width;               /* pixels, upright */
-    int colours;                         /* 1: grey, 3: RGB */
-    int bits;                            /* 8 or 16 */
-    bool alpha;                          /* one more band */
-    int64_t pages;                       /* of the file; only the first is read */
+    int64_t height, width; /* pixels, upright */
+    int colours;           /* 1: grey, 3: RGB */
+    int bits;              /* 8 or 16 */
+    bool alpha;            /* one more band */
+    picture_way way;
+    int copies;    /* PICTURE_WHOLE: how often all samples lie in memory while they are decoded */
+    bool turned;   /* its rows are columns of the file, or run upwards */
+    bool decoded;  /* `image` is in memory */
+    int64_t pages; /* of the file; only the first is read */
     const char *input;                   /* the path it was opened by */
     const struct picture_format *format; /* of the output, from picture_output_begin() on */
     int output;                          /* its descriptor, else -1 */

@@ -1,0 +1,197 @@
+/* clattn smooth in tiles: within a byte budget, on one device or several, the picture never whole in memory (clattn/tile.h). */
+#define _XOPEN_SOURCE 700 /* sigaction, sysconf */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "picture_stream.h"
+#include "smooth.h"
+
+/* Ctrl-C and kill, while tiles are computed. ------------------------------- */
+
+static volatile sig_atomic_t stop_signal; /* 0: none came */
+static struct sigaction action_before[2];
+static const int stop_signals[2] = {SIGINT, SIGTERM};
+
+/* The run ends at its next callback. A second signal does what it did before: it removes the unfinished file and ends the program. */
+static void on_stop_signal(int signal_number)
+{
+    stop_signal = signal_number;
+    for (int i = 0; i < 2; i++)
+        sigaction(stop_signals[i], &action_before[i], NULL);
+}
+
+static void catch_stop_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_stop_signal;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < 2; i++)
+        sigaddset(&action.sa_mask, stop_signals[i]);
+    for (int i = 0; i < 2; i++)
+        sigaction(stop_signals[i], NULL, &action_before[i]);
+    /* One that the caller ignores (nohup) stays ignored. */
+    for (int i = 0; i < 2; i++)
+        if (action_before[i].sa_handler != SIG_IGN)
+            sigaction(stop_signals[i], &action, NULL);
+}
+
+/* Encoding the end of the picture cannot be stopped half-way: a signal then ends the program as it did before. */
+static void release_stop_signals(void)
+{
+    for (int i = 0; i < 2; i++)
+        sigaction(stop_signals[i], &action_before[i], NULL);
+}
+
+/* The run. ----------------------------------------------------------------- */
+
+typedef struct tiled {
+    smooth_work *work;
+    picture_source *source;
+    picture_sink *sink;
+    clattn_tiling *tiling;
+    picture_error error; /* why a callback failed */
+} tiled;
+
+static int fill(void *user, clattn_tile_input input, const clattn_tile_rect *rect, float *target,
+                int64_t row_stride)
+{
+    (void)input; /* CLATTN_TILE_RGB: the filter asks for nothing else */
+    tiled *tiled = user;
+    return stop_signal != 0 || !picture_source_read(tiled->source, rect->y, rect->x, rect->height,
+                                                    rect->width, target, row_stride, &tiled->error);
+}
+
+/* Strips: whole rows, from the top. */
+static int take(void *user, const clattn_tile_rect *rect, const float *data, int64_t row_stride)
+{
+    tiled *tiled = user;
+    return stop_signal != 0 ||
+           !picture_sink_take(tiled->sink, rect->height, data, row_stride, &tiled->error);
+}
+
+/* The bar stays until the file is there. */
+static int show(void *user, double done)
+{
+    (void)user;
+    command_progress(done < 0.99 ? done : 0.99);
+    return stop_signal != 0;
+}
+
+static int interrupted(tiled *tiled)
+{
+    smooth_fail(tiled->work, "interrupted");
+    return 128 + (int)stop_signal;
+}
+
+/* What the machine has; 0: not known. */
+static uint64_t machine_bytes(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+/*
+ * Refuses a picture whose rows alone exceed the budget, before any of it is decoded; mostly one that is held whole. Without --memory
+ * the budget is half of the machine's, as the library takes it.
+ */
+static bool rows_fit(smooth_work *work, picture_error *error)
+{
+    const picture *picture = &work->picture;
+    const uint64_t budget = work->settings->memory ? work->settings->memory : machine_bytes() / 2;
+    work->stream_bytes = picture_stream_bytes(picture);
+    if (budget == 0 || work->stream_bytes < budget)
+        return true;
+    const bool read = picture_read_whole(picture), written = picture_written_whole(picture);
+    snprintf(error->text, sizeof error->text,
+             "%s: too large: %s about %" PRIu64 " bytes, and %s %" PRIu64, picture->input,
+             read ? "a file of its kind is decoded as a whole, which with what writing holds takes"
+             : written ? "a file like OUT is encoded from the whole picture, which takes"
+                       : "the rows that reading and writing hold take",
+             work->stream_bytes,
+             work->settings->memory ? "--memory gives" : "half of the machine's memory is", budget);
+    return false;
+}
+
+static int fail_create(smooth_work *work, clattn_status status)
+{
+    const char *sentence = work->settings->device.sentence;
+    char text[1536];
+    if (*sentence == '\0')
+        sentence = clattn_status_text(status);
+    if (status == CLATTN_E_ARG && work->contexts.count > 1 && !work->settings->fast)
+        snprintf(text, sizeof text,
+                 "%s (--fast lets devices of different kinds share a run; the last bits then "
+                 "depend on which did what)",
+                 sentence);
+    else if (status == CLATTN_E_BUDGET)
+        snprintf(text, sizeof text,
+                 "%s (--memory, of which reading and writing take about %" PRIu64 " bytes)",
+                 sentence, work->stream_bytes);
+    else
+        snprintf(text, sizeof text, "%s", sentence);
+    return smooth_fail(work, text);
+}
+
+static clattn_status cut(tiled *tiled)
+{
+    smooth_work *work = tiled->work;
+    const uint64_t memory = work->settings->memory;
+    const clattn_smooth_desc desc = smooth_desc(work);
+    const clattn_tile_options options = {
+        .device_bytes = memory,
+        .host_bytes = memory ? memory - work->stream_bytes : 0,
+        .strips = 1,
+        .fast = work->settings->fast,
+    };
+    const clattn_status status = clattn_smooth_tiling_create(
+        work->contexts.list, work->contexts.count, &desc, &options, &tiled->tiling);
+    if (status == CLATTN_OK)
+        clattn_tiling_get_info(tiled->tiling, &work->tiling);
+    return status;
+}
+
+static int run(tiled *tiled)
+{
+    smooth_work *work = tiled->work;
+    const clattn_tile_io io = {
+        .source = {fill, tiled, work->picture.height, work->picture.width},
+        .sink = {take, tiled},
+        .progress = show,
+    };
+    const double start = smooth_seconds_now();
+    if (!picture_source_open(&work->picture, &tiled->source, &tiled->error) ||
+        !picture_sink_open(&work->picture, &tiled->sink, &tiled->error))
+        return smooth_fail(work, tiled->error.text);
+    catch_stop_signals();
+    const clattn_status status = clattn_tiling_run(tiled->tiling, &io);
+    release_stop_signals();
+    if (stop_signal != 0)
+        return interrupted(tiled);
+    if (status == CLATTN_E_CALLBACK)
+        return smooth_fail(work, tiled->error.text);
+    if (status != CLATTN_OK)
+        return smooth_fail_library(work, status);
+    if (!picture_sink_finish(&tiled->sink, &tiled->error))
+        return smooth_fail(work, tiled->error.text);
+    work->seconds = smooth_seconds_now() - start;
+    return 0;
+}
+
+int smooth_tiled(smooth_work *work)
+{
+    tiled tiled = {.work = work};
+    if (!rows_fit(work, &tiled.error))
+        return smooth_fail(work, tiled.error.text);
+    const clattn_status status = cut(&tiled);
+    const int code = status == CLATTN_OK ? run(&tiled) : fail_create(work, status);
+    picture_sink_close(&tiled.sink);
+    picture_source_close(&tiled.source);
+    clattn_tiling_destroy(&tiled.tiling);
+    return code;
+}
