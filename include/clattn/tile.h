@@ -28,12 +28,11 @@ typedef struct clattn_tiling clattn_tiling;
 
 /** What a source is asked for. */
 typedef enum clattn_tile_input {
-    CLATTN_TILE_Q = 0, /* heads x head_dim floats per token, on the map of q */
-    CLATTN_TILE_K = 1, /* heads x head_dim, on the map of k and v */
-    CLATTN_TILE_V = 2, /* heads x head_dim_v, likewise */
-    CLATTN_TILE_KEY_BIAS =
-        3, /* heads, likewise: added to the logits of stage 1; -INFINITY excludes the key */
-    CLATTN_TILE_RGB = 4 /* 3, the smoothing filter's only input */
+    CLATTN_TILE_Q = 0,        /* heads x head_dim floats per token, on the map of q */
+    CLATTN_TILE_K = 1,        /* heads x head_dim, on the map of k and v */
+    CLATTN_TILE_V = 2,        /* heads x head_dim_v, likewise */
+    CLATTN_TILE_KEY_BIAS = 3, /* heads, likewise: key_bias of ops.h; -INFINITY excludes the key */
+    CLATTN_TILE_RGB = 4       /* 3, the smoothing filter's only input */
 } clattn_tile_input;
 
 /**
@@ -58,8 +57,8 @@ typedef struct clattn_tile_source {
     int (*fill)(void *user, clattn_tile_input input, const clattn_tile_rect *rect, float *target,
                 int64_t row_stride);
     void *user;
-    int64_t height,
-        width; /* what the source says it has, of q or RGB; refused if not the plan's (0: not said) */
+    /* What the source says it has, of q or RGB; refused if it is not what was planned (0: not said). */
+    int64_t height, width;
 } clattn_tile_source;
 
 /**
@@ -73,16 +72,20 @@ typedef struct clattn_tile_sink {
 
 /** How to tile. Zero means the default in brackets; `reserved` must be zero. */
 typedef struct clattn_tile_options {
-    uint64_t
-        device_bytes; /* most bytes of buffers on each device (0: three quarters of its memory) */
-    uint64_t
-        host_bytes; /* most bytes on the host, with those of devices that share its memory (0: half of the machine's) */
-    uint64_t allocation_bytes; /* largest single buffer (0: the device's limit) */
-    double launch_ms;          /* what a launch should stay under (0: 50) */
-    int32_t strips; /* 1: the sink takes full-width rectangles, in order, from top to bottom */
-    int32_t
-        fast; /* 1: devices and kernel variants of different kinds may share one run; bits then depend on who did what */
-    int32_t in_flight; /* tiles per device at once, 1 .. 8 (0: 2) */
+    /* Most bytes of buffers on each device (0: three quarters of its memory, and what a context's byte cap leaves). */
+    uint64_t device_bytes;
+    /* Most bytes on the host, with those of devices that share its memory (0: half of the machine's). */
+    uint64_t host_bytes;
+    /* Largest single buffer (0: the device's limit). */
+    uint64_t allocation_bytes;
+    /* What a launch should stay under, in milliseconds (0: 50). The first launches are small and measure the device. */
+    double launch_ms;
+    /* 1: the sink takes full-width rectangles, in order, from top to bottom. Not with windows. */
+    int32_t strips;
+    /* 1: devices and kernel variants of different kinds may share a run; its last bits then depend on who did what. */
+    int32_t fast;
+    /* Tiles per device at once, 1 .. 8 (0: 2): while one is computed, the next is filled. */
+    int32_t in_flight;
     uint32_t reserved[8];
 } clattn_tile_options;
 
@@ -90,15 +93,15 @@ typedef struct clattn_tile_options {
 typedef struct clattn_tiling_info {
     uint64_t device_bytes; /* on each device */
     uint64_t host_bytes;   /* on the host, with those of devices that share its memory */
-    uint64_t
-        smallest_bytes; /* the smallest device_bytes and host_bytes that would do, with buffers of any size */
+    /* The smallest device_bytes and host_bytes that would do, with buffers of any size. */
+    uint64_t smallest_bytes;
     int64_t leaf_tokens;             /* of stage 1 */
     int64_t leaves;                  /* per picture and window */
     int64_t tiles;                   /* in all passes together */
     int32_t passes;                  /* over the picture; 1: every tile holds whole problems */
     int32_t tile_height, tile_width; /* of the last pass's rectangles; 0, 0 with 1 pass */
-    int32_t reads_q, reads_k, reads_v,
-        reads_rgb;     /* how often a source is asked for a token, halos not counted */
+    /* How often a source is asked for a token of each input, halos not counted. */
+    int32_t reads_q, reads_k, reads_v, reads_rgb;
     int32_t in_flight; /* tiles per device that fit */
 } clattn_tiling_info;
 
@@ -109,27 +112,29 @@ typedef struct clattn_tile_weights {
     const float *dwc_bias;   /* (heads * head_dim_v) */
 } clattn_tile_weights;
 
-/** The ends of a run. `progress` may be NULL: called with the part that is done, 0 .. 1; anything but 0 cancels. */
+/** The ends of a run, and what belongs to its pictures. */
 typedef struct clattn_tile_io {
     clattn_tile_source source;
     clattn_tile_sink sink;
-    const float *
-        agents; /* (P, n, heads, head_dim), where agents_given; P = batch * windows. Read during the run */
-    const float *agent_vector; /* (P, n, heads), where has_agent_vector */
+    /* With P = batch * windows: (P, n, heads, head_dim) where agents_given, (P, n, heads) where has_agent_vector. */
+    const float *agents;
+    const float *agent_vector;
+    /* May be NULL: called with the part that is done, 0 .. 1; anything but 0 cancels. */
     int (*progress)(void *user, double fraction);
     void *progress_user;
-    int32_t *callback_code; /* NULL, or receives what the failing callback returned */
+    /* NULL, or receives what the failing callback returned. */
+    int32_t *callback_code;
 } clattn_tile_io;
 
 /**
- * Cuts agent attention into tiles for `count` contexts; all limits that clattn_agent_attention_plan() sets for 32 bits hold for a tile
- * alone: the map may have more than 2^31 tokens, arrays more than 4 GiB.
+ * Cuts agent attention into tiles for `count` contexts. The 32-bit limits of clattn_agent_attention_plan() hold for a tile alone: a
+ * map may have more than 2^31 tokens, arrays more than 4 GiB.
  *
  * shapes   as clattn_agent_attention_desc; each side of a map below 2^31
  * units    bytes, milliseconds
  * types    f32
  * limits   CLATTN_E_BUDGET, with the smallest budget that would do in the log, where one tile does not fit
- * memory   the caller keeps the contexts alive, and unused by others in the last bits of their byte cap, until the tiling is destroyed
+ * memory   the caller keeps the contexts until the tiling is destroyed, and leaves it its bytes where they have a cap
  * async    no
  * threads  a tiling serves one run at a time
  * returns  CLATTN_OK, CLATTN_E_ARG (also for devices of different kinds without `fast`), CLATTN_E_SHAPE, CLATTN_E_TYPE,
@@ -165,15 +170,15 @@ CLATTN_API void clattn_tiling_destroy(clattn_tiling **tiling);
  * limits   the sink has received some rectangles, and no more will come, when the run fails or is cancelled
  * memory   everything that was allocated is free again on return
  * async    no
- * threads  callbacks come from the calling thread alone
+ * threads  callbacks come from the calling thread alone; a CPU context's parallel_for is called from threads of the run
  * returns  CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_CALLBACK, CLATTN_E_CANCELLED, CLATTN_E_BUDGET, CLATTN_E_NOMEM,
  *          CLATTN_E_DEVICE_NOMEM, CLATTN_E_OPENCL, CLATTN_E_LOST
  */
 CLATTN_API clattn_status clattn_tiling_run(clattn_tiling *tiling, const clattn_tile_io *io);
 
 /**
- * Source and sink over arrays in host memory with free strides. `memory.host` of each tensor is set, `mem` is NULL; q, k, v, key_bias
- * and out as in clattn_agent_attention_args, input and output as in clattn_smooth_run() (as `v` and `out`, the others NULL).
+ * Source and sink over arrays in host memory with free strides. `memory.host` of each tensor is set, `mem` is NULL. q, k, v,
+ * key_bias and out are those of clattn_agent_attention_args; the smoothing filter's input and output are v and out.
  *
  * memory   the struct and its tensors live until the run is over
  * returns  clattn_tile_arrays_source() and _sink(): callbacks for clattn_tile_io whose user is `arrays`
