@@ -93,14 +93,17 @@ static inline Block find_products(const Tile tile, __global const float *q, __gl
     Block s = zero_block();
 
     TILE_LOOP
-    for (int d0 = 0; d0 < CHUNKS * CHUNK; d0 += CHUNK) {
+    for (int d0 = 0; d0 < LENGTH(CHUNKS * CHUNK); d0 += CHUNK) {
         barrier(CLK_LOCAL_MEM_FENCE);
         stage_transposed((__local float *)q_tile, 4 * Q_ROW, TQ, q, tile.q_at, d0);
         stage_transposed((__local float *)k_tile, 4 * K_ROW, TK, k, tile.k_at, d0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        TILE_UNROLL
-        for (int d = 0; d < CHUNK; d++)
+        /* Pairs, as TILE_UNROLL would make them, but without a rest: CHUNK is even. */
+        TILE_LOOP
+        for (int d = 0; d < LENGTH(CHUNK); d += 2) {
             s = add_outer(s, token[d * token_row], agent[d * agent_row]);
+            s = add_outer(s, token[(d + 1) * token_row], agent[(d + 1) * agent_row]);
+        }
     }
     return s;
 }
@@ -138,7 +141,7 @@ static inline void update_softmax(Partial *partial, const Block s, const Tile ti
     tile.staging[tile.ki * Q_ROW + tile.qi] = top;
     barrier(CLK_LOCAL_MEM_FENCE);
     TILE_LOOP
-    for (int i = 0; i < KEY_QUADS; i++)
+    for (int i = 0; i < LENGTH(KEY_QUADS); i++)
         top = fmax(top, tile.staging[i * Q_ROW + tile.qi]);
 
     const float4 m = fmax(partial->m, ceil(top));

