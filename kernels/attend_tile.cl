@@ -5,7 +5,7 @@
  *
  * map      group ids: stage 1 (leaf - first, query tile * DV_BLOCKS + block of dv, problem), stage 2 (query tile - first, block, problem);
  *          item (qi, ki) = 4 queries x 4 keys of the logits, then 4 queries x ITEM_QUADS quads of dv
- * local    16 * (STAGING + TK * Q_ROW + TQ) + 20 * TK + 32 * TOKENS bytes (tile.clh): 12 KiB at WG 64, 30 at 256, whatever D and DV
+ * local    16 * (STAGING + TK * Q_ROW + TQ) + 20 * TK + 32 * TOKENS + 4 * AGENTS bytes (tile.clh): 12 KiB at WG 64, 30 at 256, whatever D and DV
  * private  16 logits, 16 * ITEM_QUADS accumulators, 8 for maximum and sum; nothing indexed by a run-time value
  * traffic  per group: its keys and values once, its queries once per tile of keys (from cache after the first)
  * flops    per query: 2 * (D * DV_BLOCKS + DV) * keys, and keys * DV_BLOCKS exponentials
@@ -53,7 +53,9 @@ static inline void stage_queries(const Attend args, const Tile tile, __global co
                                                           : plain_cell(args.q_grid, t);
         tile.q_cell[tile.item] = cell;
         tile.q_at[tile.item] = place_offset(args.q, cell_place(args.q_grid, tile.q_origin, cell));
-        if (STAGE == 2 && args.count > 0)
+        if (STAGE == 1)
+            tile.agent[tile.item] = tile.head * args.bias.agents + t;
+        else if (args.count > 0)
             stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
                             &tile.tap_place[tile.item]);
     }
@@ -74,52 +76,54 @@ static inline void stage_keys(const Attend args, const Tile tile, int key0,
         if (STAGE == 1)
             stage_bias_taps(args.bias, bias, t, &tile.tap_weight[tile.item],
                             &tile.tap_place[tile.item]);
+        else
+            tile.agent[tile.item] = tile.head * args.bias.agents + t;
     }
 }
 
-/* s of one key with the item's queries; -INFINITY where the key does not count. */
-static inline float4 key_logits(float4 dot, float scale, float4 bias, float add)
-{
-    const float4 s = MAD(dot, (float4)(scale), bias) + add;
-    return add == -INFINITY ? (float4)(-INFINITY) : s;
-}
-
-/* s of the item's keys (rows) with its queries. */
-static inline Block find_logits(const Attend args, const Tile tile, int key0,
-                                __global const float *q, __global const float *k,
-                                __global const float *bias)
+/* q k^T of the item's tokens (rows) with its agents, in whichever stage. */
+static inline Block find_products(const Tile tile, __global const float *q, __global const float *k)
 {
     __local float4 *q_tile = tile.staging;
     __local float4 *k_tile = tile.staging + CHUNK * Q_ROW;
+    __local float4 *token = STAGE == 1 ? k_tile + tile.ki : q_tile + tile.qi;
+    __local float4 *agent = STAGE == 1 ? q_tile + tile.qi : k_tile + tile.ki;
+    const int token_row = STAGE == 1 ? K_ROW : Q_ROW;
+    const int agent_row = STAGE == 1 ? Q_ROW : K_ROW;
     Block s = zero_block();
 
     TILE_LOOP
-    for (int d0 = 0; d0 < CHUNKS * CHUNK; d0 += CHUNK) {
+    for (int d0 = 0; d0 < LENGTH(CHUNKS * CHUNK); d0 += CHUNK) {
         barrier(CLK_LOCAL_MEM_FENCE);
         stage_transposed((__local float *)q_tile, 4 * Q_ROW, TQ, q, tile.q_at, d0);
         stage_transposed((__local float *)k_tile, 4 * K_ROW, TK, k, tile.k_at, d0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        TILE_UNROLL
-        for (int d = 0; d < CHUNK; d++)
-            s = add_outer(s, k_tile[d * K_ROW + tile.ki], q_tile[d * Q_ROW + tile.qi]);
-    }
-
-    /* The rows take turns in r0: a loop, so that the loads of one row are in flight at a time, not of four. */
-    const int ha0 = tile.head * args.bias.agents + (STAGE == 1 ? tile.query0 : key0);
-    const int ha_last = (tile.head + 1) * args.bias.agents - 1;
-    TILE_LOOP
-    for (int key = 4 * tile.ki; key < 4 * tile.ki + 4; key++) {
-        float4 b = (float4)(0.0f);
-        if (args.bias.mode != 0)
-            b = bias_row(args.bias, bias, 4 * tile.qi, key, ha0, ha_last, tile.tap_weight,
-                         tile.tap_place);
-        const float4 row = key_logits(s.r0, args.scale, b, tile.key_add[key]);
-        s.r0 = s.r1;
-        s.r1 = s.r2;
-        s.r2 = s.r3;
-        s.r3 = row;
+        /* Pairs, as TILE_UNROLL would make them, but without a rest: CHUNK is even. */
+        TILE_LOOP
+        for (int d = 0; d < LENGTH(CHUNK); d += 2) {
+            s = add_outer(s, token[d * token_row], agent[d * agent_row]);
+            s = add_outer(s, token[(d + 1) * token_row], agent[(d + 1) * agent_row]);
+        }
     }
     return s;
+}
+
+/* s + add; -INFINITY where the key does not count. */
+static inline float4 add_key(float4 s, float add)
+{
+    return add == -INFINITY ? (float4)(-INFINITY) : s + add;
+}
+
+/* s of the item's keys (rows) with its queries. */
+static inline Block find_logits(const Attend args, const Tile tile, __global const float *q,
+                                __global const float *k, __global const float *bias)
+{
+    const Block by_token = add_bias(find_products(tile, q, k), args, tile, bias);
+    const Block s = STAGE == 1 ? by_token : transpose(by_token);
+    const float4 add = vload4(tile.ki, tile.key_add);
+    const Block logits = {add_key(s.r0, add.x), add_key(s.r1, add.y), add_key(s.r2, add.z),
+                          add_key(s.r3, add.w)};
+    return logits;
 }
 
 /* exp2(s - m), 0 for a masked key. */
@@ -137,7 +141,7 @@ static inline void update_softmax(Partial *partial, const Block s, const Tile ti
     tile.staging[tile.ki * Q_ROW + tile.qi] = top;
     barrier(CLK_LOCAL_MEM_FENCE);
     TILE_LOOP
-    for (int i = 0; i < KEY_QUADS; i++)
+    for (int i = 0; i < LENGTH(KEY_QUADS); i++)
         top = fmax(top, tile.staging[i * Q_ROW + tile.qi]);
 
     const float4 m = fmax(partial->m, ceil(top));
@@ -195,6 +199,7 @@ attend_tile(const Attend args, __global const float *restrict q, __global const 
     __local long q_at[TQ], k_at[TK], v_at[TK];
     __local int2 q_cell[TQ];
     __local float key_add[TK];
+    __local int agent[AGENTS];
 
     Tile tile = {.staging = staging,
                  .softmax = softmax,
@@ -204,7 +209,8 @@ attend_tile(const Attend args, __global const float *restrict q, __global const 
                  .q_cell = q_cell,
                  .key_add = key_add,
                  .tap_weight = tap_weight,
-                 .tap_place = tap_place};
+                 .tap_place = tap_place,
+                 .agent = agent};
     find_place(&tile, args);
     q += view_base(args.q, tile.picture, tile.window, tile.head);
     k += view_base(args.k, tile.picture, tile.window, tile.head);
@@ -219,7 +225,7 @@ attend_tile(const Attend args, __global const float *restrict q, __global const 
     stage_queries(args, tile, bias);
     for (int key0 = tile.key_first; key0 < tile.key_end; key0 += TK) {
         stage_keys(args, tile, key0, key_bias, bias);
-        update_softmax(&partial, find_logits(args, tile, key0, q, k, bias), tile);
+        update_softmax(&partial, find_logits(args, tile, q, k, bias), tile);
         add_values(&partial, tile, v);
     }
     join_items(&partial, tile);

@@ -3,11 +3,11 @@
  *
  * A row's local memory in bytes does not depend on the head widths beyond this bound: with q = tile_q / 4 + 1 and k = tile_k / 4 + 1,
  *     16 * (max(chunk_d * (q + k), 4 * block_dv) + tile_k * q)        chunks of Q and K or slices of V; softmax weights
- *     + 16 * tile_q + 20 * tile_k + 32 * max(tile_q, tile_k)          where rows begin, masks, bias taps
- * which is 4928, 8576, 11392, 21248 and 30464 bytes.
+ *     + 16 * tile_q + 20 * tile_k                                     where rows begin, masks
+ *     + 32 * max(tile_q, tile_k) + 4 * min(tile_q, tile_k)            the bias of tokens, of agents
+ * which is 4992, 8640, 11520, 21376 and 30720 bytes.
  *
- * Compiled without scratch memory by AMD's and Intel's compilers for head widths 1 to 128, except 256 on Intel's oldest (skl), which
- * the first choice does not take there unless heads are wider than 128.
+ * Every row compiles without scratch memory for AMD's and Intel's GPUs, Skylake's too (tools/ladder has the widths).
  */
 #ifndef CLATTN_SRC_TUNE_ROWS_H
 #define CLATTN_SRC_TUNE_ROWS_H
@@ -39,10 +39,11 @@ static inline uint64_t clattn__tile_row_local_bytes(const clattn__tile_row *row)
     const int32_t k = row->tile_k / 4 + 1;
     const int32_t chunks = row->chunk_d * (q + k);
     const int32_t slice = 4 * row->block_dv;
-    const int32_t tokens = row->tile_q > row->tile_k ? row->tile_q : row->tile_k;
+    const int32_t more = row->tile_q > row->tile_k ? row->tile_q : row->tile_k;
+    const int32_t fewer = row->tile_q + row->tile_k - more;
     const int32_t quads = (chunks > slice ? chunks : slice) + row->tile_k * q;
 
-    return (uint64_t)(16 * quads + 16 * row->tile_q + 20 * row->tile_k + 32 * tokens);
+    return (uint64_t)(16 * (quads + row->tile_q) + 20 * row->tile_k + 32 * more + 4 * fewer);
 }
 
 /* The next smaller row; NULL below the smallest, where the wide shape remains. */
