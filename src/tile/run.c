@@ -22,7 +22,7 @@ static void free_lane(clattn__tile_lane *lane)
     lane->group = 0;
 }
 
-/* Memory and plans of all lanes; the lanes' contexts stay. */
+/* All that make_all() has made, be it all or not. */
 static void free_all(clattn__tile_work *w)
 {
     const int per_device = w->lane_count / w->tiling->device_count;
@@ -38,6 +38,7 @@ static void free_all(clattn__tile_work *w)
     }
     clattn__free(w->lanes);
     w->lanes = NULL;
+    w->lane_count = 0;
     clattn__tree_destroy(&w->tree);
 }
 
@@ -113,10 +114,10 @@ static clattn_status make_all(clattn__tile_work *w, clattn_status *failed)
 {
     clattn_status status = CLATTN_OK;
 
-    w->lane_count = w->tiling->device_count * w->cut.in_flight;
-    w->lanes = clattn__alloc_array((size_t)w->lane_count, sizeof *w->lanes);
-    CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes",
-                 w->lane_count);
+    const int lanes = w->tiling->device_count * w->cut.in_flight;
+    w->lanes = clattn__alloc_array((size_t)lanes, sizeof *w->lanes);
+    CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes", lanes);
+    w->lane_count = lanes;
     if (!w->cut.whole)
         CLATTN_TRY(clattn__tree_create(w->cut.node_bytes, w->cut.nodes, &w->tree));
     for (int i = 0; i < w->tiling->device_count; i++) {
@@ -226,8 +227,7 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
         io->progress(io->progress_user, 1.0);
 out:
     clattn__engine_destroy(&w.engine);
-    if (w.lanes != NULL)
-        free_all(&w);
+    free_all(&w);
     clattn__free(failed);
     return status;
 }
