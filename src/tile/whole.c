@@ -187,7 +187,7 @@ static clattn_status finish(void *user, int number, int64_t tile)
                                       p->width * channels));
     }
 out:
-    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, out, status);
+    return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
 }
 
 clattn_status clattn__whole_run(clattn__tile_work *w)
