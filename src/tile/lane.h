@@ -27,9 +27,9 @@ typedef struct clattn__tile_lane {
     clattn_context *ctx; /* a lane of the device's context */
     clattn__tile_device *device;
     clattn__steps *steps; /* streamed */
-    clattn_plan *plan;    /* whole: for `group` problems */
+    /* whole: the operator for a group, and for a smaller last one; the workspace is that of used_plan */
+    clattn_plan *plan, *last_plan, *used_plan;
     clattn_workspace *ws;
-    int64_t group;
     clattn_memory role[CLATTN__TILE_ROLES];
     clattn_status broken; /* of clattn__lane_leave() */
     double rate;          /* measured, floating-point operations per second; 0: not yet */
