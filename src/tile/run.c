@@ -135,6 +135,34 @@ out:
     return status;
 }
 
+static int64_t work_groups(const clattn__tile_lane *lane)
+{
+    if (lane->steps == NULL && lane->plan == NULL)
+        return 0;
+    return clattn__plan_work_groups(lane->steps != NULL ? lane->steps->plan : lane->plan) +
+           (lane->last_plan != NULL ? clattn__plan_work_groups(lane->last_plan) : 0);
+}
+
+/* A device on which a lane had to take smaller work-groups than others gives other bits: it is dropped, but for fast runs. */
+static void check_variants(const clattn__tile_work *w, clattn_status *failed)
+{
+    const int per_device = w->cut.in_flight;
+    int64_t most = 0;
+
+    for (int i = 0; i < w->lane_count; i++)
+        if (failed[i / per_device] == CLATTN_OK && work_groups(&w->lanes[i]) > most)
+            most = work_groups(&w->lanes[i]);
+    for (int i = 0; i < w->lane_count && !w->tiling->options.fast; i++) {
+        if (failed[i / per_device] != CLATTN_OK || work_groups(&w->lanes[i]) == most)
+            continue;
+        clattn__log(w->log, CLATTN_LOG_ERROR,
+                    "device %d refused a work-group that others took; without options.fast all must"
+                    " run the same kernels, since bits depend on them",
+                    i / per_device);
+        failed[i / per_device] = CLATTN_E_OPENCL;
+    }
+}
+
 /* A finer cut, where memory that was promised is not there: the half, else the three quarters, and so on. False: there is none. */
 static bool cut_finer(clattn__tile_work *w, clattn_status why)
 {
@@ -237,6 +265,7 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
     CLATTN_CHECK(w.log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
     set_ports(&w);
     CLATTN_TRY(make_room(&w, failed));
+    check_variants(&w, failed);
     CLATTN_TRY(clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine));
     for (int i = 0; i < t->device_count; i++)
         if (failed[i] != CLATTN_OK)
