@@ -220,11 +220,13 @@ static void refused_work_groups(void **state)
         open_both(&faulty_cl_table, NULL);
         probe_open(&p, ctx[1], &cases[i]);
         probe_tiling(&p, ctx, 2, NULL, 1.5);
+        int refused_groups = 0;
         for (int failing = 1; failing < 30; failing++) {
             arm("clEnqueueNDRangeKernel", failing, CL_OUT_OF_RESOURCES, false);
             probe_run_right(&p);
-            assert_non_null(faulty_cl.failed);
+            refused_groups += probe_heard(&heard, CLATTN_LOG_WARN, "refused a work-group");
         }
+        assert_true(refused_groups > 0);
         probe_close(&p);
         close_both();
     }
@@ -403,5 +405,5 @@ int main(void)
         return 1;
     probe_log_open(&heard);
     print_message("%s\n", entry.name);
-    return (cmocka_set_test_filter(getenv("F")), cmocka_run_group_tests(tests, NULL, NULL));
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
