@@ -1,23 +1,40 @@
 #include "faulty_cl.h"
 
-#include <stdbool.h>
+#include <pthread.h>
 #include <string.h>
 
 faulty_cl_state faulty_cl;
+
+/* Guards calls, failed and live. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool starts_with(const char *name, const char *start)
 {
     return strncmp(name, start, strlen(start)) == 0;
 }
 
-/* True where this call is the one to fail. */
+/* True where this call is to fail. */
 static bool fails(const char *name)
 {
-    if ((faulty_cl.only && strcmp(name, faulty_cl.only) != 0) ||
-        ++faulty_cl.calls != faulty_cl.failing)
-        return false;
-    faulty_cl.failed = name;
-    return true;
+    bool failing = false;
+
+    pthread_mutex_lock(&lock);
+    if (faulty_cl.only == NULL || strcmp(name, faulty_cl.only) == 0) {
+        const int call = ++faulty_cl.calls;
+        const bool after = faulty_cl.lasting && faulty_cl.failing > 0 && call > faulty_cl.failing;
+        failing = call == faulty_cl.failing || (after && !starts_with(name, "clRelease"));
+        if (failing && faulty_cl.failed == NULL)
+            faulty_cl.failed = name;
+    }
+    pthread_mutex_unlock(&lock);
+    return failing;
+}
+
+static void add_live(int objects)
+{
+    pthread_mutex_lock(&lock);
+    faulty_cl.live += objects;
+    pthread_mutex_unlock(&lock);
 }
 
 /*
@@ -30,7 +47,7 @@ static bool fails(const char *name)
         bool failing = fails(#name), release = starts_with(#name, "clRelease");                    \
         cl_int error = failing && !release ? faulty_cl.code : faulty_cl.real->name arguments;      \
         if (error == CL_SUCCESS)                                                                   \
-            faulty_cl.live += starts_with(#name, "clRetain") - release;                            \
+            add_live(starts_with(#name, "clRetain") - release);                                    \
         return failing ? faulty_cl.code : error;                                                   \
     }
 #define OBJECT_CALL(result, name, parameters, arguments)                                           \
@@ -41,7 +58,7 @@ static bool fails(const char *name)
             return NULL;                                                                           \
         }                                                                                          \
         result object = faulty_cl.real->name arguments;                                            \
-        faulty_cl.live += object != NULL;                                                          \
+        add_live(object != NULL);                                                                  \
         return object;                                                                             \
     }
 #define ENQUEUE_CALL(result, name, parameters, arguments)                                          \
@@ -50,7 +67,7 @@ static bool fails(const char *name)
         if (fails(#name))                                                                          \
             return faulty_cl.code;                                                                 \
         cl_int error = faulty_cl.real->name arguments;                                             \
-        faulty_cl.live += error == CL_SUCCESS && event;                                            \
+        add_live(error == CL_SUCCESS && event);                                                    \
         return error;                                                                              \
     }
 #define MAP_CALL(result, name, parameters, arguments)                                              \

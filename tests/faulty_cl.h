@@ -1,9 +1,11 @@
 /*
  * A table of OpenCL functions (cl/api.h) that pass every call on, count objects, and let one chosen
- * call fail. For one thread.
+ * call fail. Calls may come from several threads; the settings are changed while none do.
  */
 #ifndef CLATTN_TESTS_FAULTY_CL_H
 #define CLATTN_TESTS_FAULTY_CL_H
+
+#include <stdbool.h>
 
 #include "cl/api.h"
 
@@ -14,6 +16,7 @@ typedef struct faulty_cl_state {
     int failing;      /* number of the call that fails, from 1; 0: none */
     const char *only; /* count this function's calls alone; NULL: all */
     cl_int code;      /* what the call fails with */
+    bool lasting;     /* so do all calls after it, but for releases */
 
     int calls;          /* so far */
     const char *failed; /* the function that failed; NULL: none yet */

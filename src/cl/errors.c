@@ -88,10 +88,11 @@ clattn_status clattn__cl_error_status(cl_int error)
 
 clattn_status clattn__cl_keep(clattn_context *ctx, cl_int error)
 {
-    if (error != CL_SUCCESS) {
-        clattn__mutex_lock(&ctx->bytes_lock);
-        ctx->cl_error = error;
-        clattn__mutex_unlock(&ctx->bytes_lock);
+    /* A lane's error is its context's too: that one is asked for it. */
+    for (clattn_context *c = ctx; error != CL_SUCCESS && c != NULL; c = c->parent) {
+        clattn__mutex_lock(&c->bytes_lock);
+        c->cl_error = error;
+        clattn__mutex_unlock(&c->bytes_lock);
     }
     return clattn__cl_error_status(error);
 }

@@ -181,9 +181,9 @@ bool clattn__buffer_give(clattn_context *ctx, cl_mem object)
         link = &(*link)->next;
     buffer *b = *link;
     if (b) {
-        bool ordered = !cl->wrapped && !cl->out_of_order;
+        bool keeps = !cl->wrapped && !cl->out_of_order && ctx->parent == NULL;
         uint64_t used = pool->used_bytes - b->bytes, kept = pool->kept_bytes + b->bytes;
-        if (ordered && kept <= (used > MIN_KEPT_BYTES ? used : MIN_KEPT_BYTES)) {
+        if (keeps && kept <= (used > MIN_KEPT_BYTES ? used : MIN_KEPT_BYTES)) {
             b->in_use = false;
             pool->used_bytes = used;
             pool->kept_bytes = kept;

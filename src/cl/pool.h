@@ -2,7 +2,8 @@
  * The device buffers of a context. On the context's own in-order queue a freed buffer is kept and
  * given to the next request that it fits: the queue sees to it that old work on it is done before
  * new work begins. On a caller's queue, or an out-of-order one, nobody sees to that, and a freed
- * buffer goes back to the driver.
+ * buffer goes back to the driver. So does a lane's: a tiled run holds the bytes that it said, and
+ * no more.
  */
 #ifndef CLATTN_SRC_CL_POOL_H
 #define CLATTN_SRC_CL_POOL_H

@@ -89,9 +89,14 @@ void clattn__steps_destroy(clattn__steps **steps)
     *steps = NULL;
 }
 
-const clattn_plan_info *clattn__steps_info(const clattn__steps *steps)
+int64_t clattn__plan_work_groups(const clattn_plan *plan)
 {
-    return &steps->plan->info;
+    int64_t sum = plan->attend.work_group;
+
+    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
+        if (plan->children[i] != NULL)
+            sum += clattn__plan_work_groups(plan->children[i]);
+    return sum;
 }
 
 double clattn__step_leaf_flops(const clattn__steps *steps)

@@ -46,8 +46,11 @@ clattn_status clattn__steps_create_smooth(clattn_context *lane, const clattn_smo
                                           clattn__steps **steps);
 void clattn__steps_destroy(clattn__steps **steps);
 
-/* The kernel variant, for comparing devices. */
-const clattn_plan_info *clattn__steps_info(const clattn__steps *steps);
+/*
+ * The work-groups of a plan's attention kernels, added up: less than those of the same plan elsewhere where a device has refused one,
+ * and a smaller one then sums in another order.
+ */
+int64_t clattn__plan_work_groups(const clattn_plan *plan);
 
 /* Leaves [first_leaf, first_leaf + leaves) of the map of q, for cells [first_cell, first_cell + cells). Class tokens have places in q. */
 typedef struct clattn__pool_tile {

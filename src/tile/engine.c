@@ -167,10 +167,10 @@ bool clattn__engine_stopping(clattn__engine *e)
     return stopping;
 }
 
-/* A status that is nobody's device's fault. */
+/* A status that is no device's fault. CLATTN_E_NOMEM may be one's: drivers say so of their own memory. */
 static bool blames_run(clattn_status status)
 {
-    return status == CLATTN_E_CALLBACK || status == CLATTN_E_CANCELLED || status == CLATTN_E_NOMEM;
+    return status == CLATTN_E_CALLBACK || status == CLATTN_E_CANCELLED;
 }
 
 /* The lowest tile that nobody has; false when all are out. */

@@ -12,7 +12,10 @@
 
 typedef struct clattn__engine clattn__engine;
 
-/* What lanes do; `lane` counts over all devices. A status of fill or finish that blames_run() ends the pass. */
+/*
+ * What lanes do; `lane` counts over all devices. CLATTN_E_CALLBACK and CLATTN_E_CANCELLED end the pass; any other failure is the
+ * device's, and the tile is done again from fill() on: a finish() that fails must have handed on nothing.
+ */
 typedef struct clattn__engine_pass {
     int64_t tiles;
     bool ordered; /* finish() comes in the order of the tiles */

@@ -14,10 +14,13 @@
 clattn_status clattn__lane_map(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
                                bool fresh, float **pointer)
 {
+    clattn_status status = CLATTN_OK;
     void *mapped = NULL;
-    const clattn_status status =
-        lane->ctx->backend->map(lane->ctx, &lane->role[role], bytes, fresh, &mapped);
+
+    CLATTN_TRY(lane->broken);
+    CLATTN_TRY(lane->ctx->backend->map(lane->ctx, &lane->role[role], bytes, fresh, &mapped));
     *pointer = mapped;
+out:
     return status;
 }
 
@@ -28,6 +31,13 @@ clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role
         return status;
     const clattn_status unmapped = lane->ctx->backend->unmap(lane->ctx, &lane->role[role], pointer);
     return status != CLATTN_OK ? status : unmapped;
+}
+
+clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
+                                 clattn_status status)
+{
+    lane->broken = clattn__lane_unmap(lane, role, pointer, CLATTN_OK);
+    return status;
 }
 
 static double now(void)

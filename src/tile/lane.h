@@ -27,11 +27,12 @@ typedef struct clattn__tile_lane {
     clattn_context *ctx; /* a lane of the device's context */
     clattn__tile_device *device;
     clattn__steps *steps; /* streamed */
-    clattn_plan *plan;    /* whole: for `group` problems */
+    /* whole: the operator for a group, and for a smaller last one; the workspace is that of used_plan */
+    clattn_plan *plan, *last_plan, *used_plan;
     clattn_workspace *ws;
-    int64_t group;
     clattn_memory role[CLATTN__TILE_ROLES];
-    double rate; /* measured, floating-point operations per second; 0: not yet */
+    clattn_status broken; /* of clattn__lane_leave() */
+    double rate;          /* measured, floating-point operations per second; 0: not yet */
 
     /* the tile in hand */
     clattn__tile_run run;
@@ -44,6 +45,13 @@ typedef struct clattn__tile_lane {
 clattn_status clattn__lane_map(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
                                bool fresh, float **pointer);
 clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
+                                 clattn_status status);
+
+/*
+ * The same where the results were handed on: that tile must not be done again, so a failure here is kept, and is that of the lane's
+ * next tile. Returns `status`.
+ */
+clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
                                  clattn_status status);
 
 /* What clattn__lane_pace() cuts into launches: enqueues blocks [first, first + count). */

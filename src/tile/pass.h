@@ -18,6 +18,13 @@ int clattn__run_level(int64_t leaves);
 /* Floats of a state of the aggregation in hand. */
 int64_t clattn__state_width(const clattn__tile_work *work);
 
+/*
+ * What finish() of a run ends with: its node (NULL: none) goes into the tree, or is dropped on a failed status. Last of all, since a
+ * tile whose device fails is done again, and must not be in the tree twice.
+ */
+void clattn__pass_node(clattn__tile_work *work, int level, int64_t tile, float *node,
+                       clattn_status status);
+
 /* One input of lane->run into a role, without gaps. */
 clattn_status clattn__fill_run(clattn__tile_work *work, clattn__tile_lane *lane,
                                clattn_tile_input input, clattn__tile_role role, bool keys);

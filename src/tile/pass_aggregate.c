@@ -118,12 +118,10 @@ static clattn_status aggregate_finish(void *user, int number, int64_t tile)
                                    rows.width);
         memcpy(node + h * leaf, of_head, (size_t)clattn__float_bytes(1, leaf));
     }
-    clattn__tree_insert(w->tree, clattn__run_level(w->cut.k_run), tile, node);
-    node = NULL;
 out:
-    if (node != NULL)
-        clattn__tree_drop(w->tree, node);
-    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, states, status);
+    status = clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, states, status);
+    clattn__pass_node(w, clattn__run_level(w->cut.k_run), tile, node, status);
+    return status;
 }
 
 const clattn__engine_pass clattn__aggregate_pass = {

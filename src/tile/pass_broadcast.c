@@ -110,7 +110,7 @@ static clattn_status broadcast_finish(void *user, int number, int64_t tile)
         clattn__float_bytes(rect.class_count + rect.height * rect.width, channels), false, &out));
     CLATTN_TRY(clattn__ports_take(&w->ports, &rect, out, rect.width * channels));
 out:
-    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, out, status);
+    return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
 }
 
 const clattn__engine_pass clattn__broadcast_pass = {

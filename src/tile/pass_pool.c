@@ -78,12 +78,10 @@ static clattn_status pool_finish(void *user, int number, int64_t tile)
         memcpy(node + (t.first_cell + cell) * channels, from,
                (size_t)clattn__float_bytes(1, channels));
     }
-    clattn__tree_insert(w->tree, clattn__run_level(w->cut.q_run), tile, node);
-    node = NULL;
 out:
-    if (node != NULL)
-        clattn__tree_drop(w->tree, node);
-    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, sums, status);
+    status = clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, sums, status);
+    clattn__pass_node(w, clattn__run_level(w->cut.q_run), tile, node, status);
+    return status;
 }
 
 const clattn__engine_pass clattn__pool_pass = {

@@ -50,9 +50,16 @@ static clattn_status check(const clattn__ports *p, int code, const char *who, co
 {
     clattn_status status = CLATTN_OK;
 
-    if (code != 0 && p->io->callback_code != NULL)
+    if (code == 0)
+        return CLATTN_OK;
+    if (p->io->callback_code != NULL)
         *p->io->callback_code = code;
-    CLATTN_CHECK(p->log, code == 0, CLATTN_E_CALLBACK,
+    CLATTN_CHECK(p->log, rect->class_count == 0, CLATTN_E_CALLBACK,
+                 "the %s returned %d for %s of picture %" PRId64 ", class tokens %" PRId64
+                 " to %" PRId64 "; 0 means success",
+                 who, code, what, rect->picture, rect->class_first,
+                 rect->class_first + rect->class_count);
+    CLATTN_CHECK(p->log, false, CLATTN_E_CALLBACK,
                  "the %s returned %d for %s of picture %" PRId64 ", rows %" PRId64 " to %" PRId64
                  ", columns %" PRId64 " to %" PRId64 "; 0 means success",
                  who, code, what, rect->picture, rect->y, rect->y + rect->height, rect->x,

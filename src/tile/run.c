@@ -15,14 +15,14 @@ static void free_device(clattn__tile_device *device, clattn_context *lane)
 static void free_lane(clattn__tile_lane *lane)
 {
     clattn_workspace_destroy(&lane->ws);
+    clattn_plan_destroy(&lane->last_plan);
     clattn_plan_destroy(&lane->plan);
     clattn__steps_destroy(&lane->steps);
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
         clattn_memory_free(lane->ctx, &lane->role[r]);
-    lane->group = 0;
 }
 
-/* Memory and plans of all lanes; the lanes' contexts stay. */
+/* All that make_all() has made, be it all or not. */
 static void free_all(clattn__tile_work *w)
 {
     const int per_device = w->lane_count / w->tiling->device_count;
@@ -38,6 +38,7 @@ static void free_all(clattn__tile_work *w)
     }
     clattn__free(w->lanes);
     w->lanes = NULL;
+    w->lane_count = 0;
     clattn__tree_destroy(&w->tree);
 }
 
@@ -66,6 +67,7 @@ out:
     return status;
 }
 
+/* Plans come first: they try kernels on a small buffer, which is free again before the lane's own are made. */
 static clattn_status make_lane(clattn__tile_work *w, clattn__tile_lane *lane)
 {
     clattn_status status = CLATTN_OK;
@@ -73,15 +75,17 @@ static clattn_status make_lane(clattn__tile_work *w, clattn__tile_lane *lane)
     const clattn__steps_problem problem = clattn__stream_problem(t, &w->cut);
 
     CLATTN_TRY(clattn__context_lane(lane->device->ctx, &lane->ctx));
+    if (w->cut.whole)
+        CLATTN_TRY(clattn__whole_plan(w, lane));
+    else if (t->smoothing)
+        CLATTN_TRY(clattn__steps_create_smooth(lane->ctx, &t->smooth, &problem, &lane->steps));
+    else
+        CLATTN_TRY(clattn__steps_create(lane->ctx, &t->desc, &problem, &lane->steps));
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
         if (r != CLATTN__TILE_SCRATCH)
             CLATTN_TRY(take(lane->ctx, w->cut.role_bytes[r], &lane->role[r]));
     if (w->cut.whole)
-        return CLATTN_OK;
-    if (t->smoothing)
-        CLATTN_TRY(clattn__steps_create_smooth(lane->ctx, &t->smooth, &problem, &lane->steps));
-    else
-        CLATTN_TRY(clattn__steps_create(lane->ctx, &t->desc, &problem, &lane->steps));
+        CLATTN_TRY(clattn__whole_use(lane, lane->plan));
 out:
     return status;
 }
@@ -108,45 +112,89 @@ out:
     return status;
 }
 
-/* Everything for the cut in hand. A device that fails for another reason than memory is dropped; `failed` says which, and why. */
-static clattn_status make_all(clattn__tile_work *w, clattn_status *failed)
+/*
+ * Everything for the cut in hand. A device that fails is dropped later: `failed` says which, and why. With `room`, one that fails
+ * for want of memory ends it: there may be a finer cut for all.
+ */
+static clattn_status make_all(clattn__tile_work *w, bool room, clattn_status *failed)
 {
     clattn_status status = CLATTN_OK;
+    const int lanes = w->tiling->device_count * w->cut.in_flight;
 
-    w->lane_count = w->tiling->device_count * w->cut.in_flight;
-    w->lanes = clattn__alloc_array((size_t)w->lane_count, sizeof *w->lanes);
-    CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes",
-                 w->lane_count);
+    w->lanes = clattn__alloc_array((size_t)lanes, sizeof *w->lanes);
+    CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes", lanes);
+    w->lane_count = lanes;
     if (!w->cut.whole)
         CLATTN_TRY(clattn__tree_create(w->cut.node_bytes, w->cut.nodes, &w->tree));
     for (int i = 0; i < w->tiling->device_count; i++) {
         failed[i] = make_lanes(w, i);
-        if (no_room(failed[i]))
+        if (room && no_room(failed[i]))
             CLATTN_TRY(failed[i]);
     }
 out:
     return status;
 }
 
-/* A finer cut, where memory that was promised is not there; CLATTN_E_BUDGET when it cannot be finer. */
-static clattn_status cut_finer(clattn__tile_work *w, clattn_status why)
+static int64_t work_groups(const clattn__tile_lane *lane)
+{
+    if (lane->steps == NULL && lane->plan == NULL)
+        return 0;
+    return clattn__plan_work_groups(lane->steps != NULL ? lane->steps->plan : lane->plan) +
+           (lane->last_plan != NULL ? clattn__plan_work_groups(lane->last_plan) : 0);
+}
+
+/* A device on which a lane had to take smaller work-groups than others gives other bits: it is dropped, but for fast runs. */
+static void check_variants(const clattn__tile_work *w, clattn_status *failed)
+{
+    const int per_device = w->cut.in_flight;
+    int64_t most = 0;
+
+    for (int i = 0; i < w->lane_count; i++)
+        if (failed[i / per_device] == CLATTN_OK && work_groups(&w->lanes[i]) > most)
+            most = work_groups(&w->lanes[i]);
+    for (int i = 0; i < w->lane_count && !w->tiling->options.fast; i++) {
+        if (failed[i / per_device] != CLATTN_OK || work_groups(&w->lanes[i]) == most)
+            continue;
+        clattn__log(w->log, CLATTN_LOG_ERROR,
+                    "device %d refused a work-group that others took; without options.fast all must"
+                    " run the same kernels, since bits depend on them",
+                    i / per_device);
+        failed[i / per_device] = CLATTN_E_OPENCL;
+    }
+}
+
+/* A finer cut, where memory that was promised is not there: the half, else the three quarters, and so on. False: there is none. */
+static bool cut_finer(clattn__tile_work *w, clattn_status why)
 {
     clattn__tile_limits limits = w->tiling->limits;
-    uint64_t smallest = 0;
     const uint64_t before = w->cut.device_bytes;
 
-    limits.device_bytes = before / 2;
-    clattn_status status = clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
-    if (status == CLATTN_E_BUDGET && smallest < before) {
-        limits.device_bytes = smallest;
-        status = clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest);
+    for (uint64_t part = before / 2; part > 0; part /= 2) {
+        uint64_t smallest = 0;
+        limits.device_bytes = before - part;
+        if (clattn__tile_cut_make(&w->tiling->problem, &limits, &w->cut, &smallest) != CLATTN_OK)
+            continue;
+        clattn__log(w->log, CLATTN_LOG_WARN,
+                    "tiles of %" PRIu64 " bytes found no room (%s); going on with %" PRIu64, before,
+                    clattn_status_name(why), w->cut.device_bytes);
+        return true;
     }
-    if (status != CLATTN_OK)
-        return why;
-    clattn__log(w->log, CLATTN_LOG_WARN,
-                "tiles of %" PRIu64 " bytes found no room (%s); going on with %" PRIu64, before,
-                clattn_status_name(why), w->cut.device_bytes);
-    return CLATTN_OK;
+    return false;
+}
+
+/* The coarsest cut that all devices have room for; where there is none, without those that have no room for the finest. */
+static clattn_status make_room(clattn__tile_work *w, clattn_status *failed)
+{
+    clattn_status status = make_all(w, true, failed);
+
+    while (no_room(status)) {
+        free_all(w);
+        const bool finer = cut_finer(w, status);
+        status = make_all(w, finer, failed);
+        if (!finer)
+            break;
+    }
+    return status;
 }
 
 /* ---- the engine's owner ---- */
@@ -162,11 +210,18 @@ static bool poll(void *user, int64_t done)
 static void dropped(void *user, int device, clattn_status status, int64_t tile)
 {
     const clattn__tile_work *w = user;
-    clattn__log(w->log, CLATTN_LOG_WARN,
-                "device %d, \"%s\", failed in tile %" PRId64
-                " (%s) and is used no more; its tiles go elsewhere",
-                device, w->tiling->devices[device].ctx->device.name, tile,
-                clattn_status_name(status));
+    const char *name = w->tiling->devices[device].ctx->device.name;
+
+    if (tile < 0)
+        clattn__log(w->log, CLATTN_LOG_WARN,
+                    "device %d, \"%s\", failed before its first tile or between passes (%s) and is"
+                    " used no more; its tiles go elsewhere",
+                    device, name, clattn_status_name(status));
+    else
+        clattn__log(w->log, CLATTN_LOG_WARN,
+                    "device %d, \"%s\", failed in tile %" PRId64
+                    " (%s) and is used no more; its tiles go elsewhere",
+                    device, name, tile, clattn_status_name(status));
 }
 
 /* ---- the run ---- */
@@ -209,14 +264,8 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
 
     CLATTN_CHECK(w.log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
     set_ports(&w);
-    status = make_all(&w, failed);
-    while (no_room(status)) {
-        const clattn_status why = status;
-        free_all(&w);
-        CLATTN_TRY(cut_finer(&w, why));
-        status = make_all(&w, failed);
-    }
-    CLATTN_TRY(status);
+    CLATTN_TRY(make_room(&w, failed));
+    check_variants(&w, failed);
     CLATTN_TRY(clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine));
     for (int i = 0; i < t->device_count; i++)
         if (failed[i] != CLATTN_OK)
@@ -226,8 +275,7 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
         io->progress(io->progress_user, 1.0);
 out:
     clattn__engine_destroy(&w.engine);
-    if (w.lanes != NULL)
-        free_all(&w);
+    free_all(&w);
     clattn__free(failed);
     return status;
 }

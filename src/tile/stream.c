@@ -29,6 +29,17 @@ int clattn__run_level(int64_t leaves)
     return level;
 }
 
+void clattn__pass_node(clattn__tile_work *w, int level, int64_t tile, float *node,
+                       clattn_status status)
+{
+    if (node == NULL)
+        return;
+    if (status == CLATTN_OK)
+        clattn__tree_insert(w->tree, level, tile, node);
+    else
+        clattn__tree_drop(w->tree, node);
+}
+
 int64_t clattn__state_width(const clattn__tile_work *w)
 {
     return (w->gather == CLATTN__GATHER_REFINE ? CLATTN__FEATURE : w->tiling->problem.dim_v) + 2;

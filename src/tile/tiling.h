@@ -51,6 +51,9 @@ clattn_status clattn__stream_run(clattn__tile_work *work);
 clattn__steps_problem clattn__stream_problem(const clattn_tiling *tiling,
                                              const clattn__tile_cut *cut);
 
+/* Makes a lane's plans; its scratch memory is made, in the place of another plan's, with clattn__whole_use(). */
+clattn_status clattn__whole_plan(const clattn__tile_work *work, clattn__tile_lane *lane);
+clattn_status clattn__whole_use(clattn__tile_lane *lane, clattn_plan *plan);
 /* Groups of whole problems in one pass. */
 clattn_status clattn__whole_run(clattn__tile_work *work);
 

@@ -60,27 +60,44 @@ out:
     return status;
 }
 
-/* The untiled operator for `count` problems. The last group may be smaller: its plan takes the place of the others'. */
-static clattn_status plan_group(clattn__tile_work *w, clattn__tile_lane *lane, int64_t count)
+/* The untiled operator for `count` problems. */
+static clattn_status plan_group(const clattn__tile_work *w, clattn_context *ctx, int64_t count,
+                                clattn_plan **plan)
 {
-    clattn_status status = CLATTN_OK;
     const clattn__tile_problem *p = &w->tiling->problem;
     clattn_agent_attention_desc desc = w->tiling->desc;
 
-    if (lane->group == count)
-        return CLATTN_OK;
-    lane->group = 0;
-    clattn_workspace_destroy(&lane->ws);
-    clattn_plan_destroy(&lane->plan);
     desc.batch = count;
     desc.height = p->height;
     desc.width = p->width;
     desc.kv_height = p->kv_height;
     desc.kv_width = p->kv_width;
     desc.window_height = desc.window_width = desc.shift_y = desc.shift_x = 0;
-    CLATTN_TRY(clattn_agent_attention_plan(lane->ctx, &desc, &lane->plan));
-    CLATTN_TRY(clattn_workspace_create(lane->plan, &lane->ws));
-    lane->group = count;
+    return clattn_agent_attention_plan(ctx, &desc, plan);
+}
+
+clattn_status clattn__whole_plan(const clattn__tile_work *w, clattn__tile_lane *lane)
+{
+    clattn_status status = CLATTN_OK;
+    const int64_t last = w->tiling->problem.problems % w->cut.group;
+
+    CLATTN_TRY(plan_group(w, lane->ctx, w->cut.group, &lane->plan));
+    if (last > 0)
+        CLATTN_TRY(plan_group(w, lane->ctx, last, &lane->last_plan));
+out:
+    return status;
+}
+
+clattn_status clattn__whole_use(clattn__tile_lane *lane, clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+
+    if (lane->used_plan == plan)
+        return CLATTN_OK;
+    lane->used_plan = NULL;
+    clattn_workspace_destroy(&lane->ws);
+    CLATTN_TRY(clattn_workspace_create(plan, &lane->ws));
+    lane->used_plan = plan;
 out:
     return status;
 }
@@ -140,10 +157,10 @@ static clattn_status run(void *user, int number, int64_t tile)
     const clattn_array bias = {device->dwc_bias, 0, channels};
 
     vector.offset = p->pooled ? 0 : count * n * p->heads * p->dim;
-    CLATTN_TRY(plan_group(w, lane, count));
+    CLATTN_TRY(clattn__whole_use(lane, count == w->cut.group ? lane->plan : lane->last_plan));
     CLATTN_TRY(write_agents(w, lane, tile));
     CLATTN_TRY(clattn_agent_attention_run(
-        lane->plan, lane->ws,
+        lane->used_plan, lane->ws,
         &(clattn_agent_attention_args){.q = &q,
                                        .k = &k,
                                        .v = &v,
@@ -187,7 +204,7 @@ static clattn_status finish(void *user, int number, int64_t tile)
                                       p->width * channels));
     }
 out:
-    return clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, out, status);
+    return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
 }
 
 clattn_status clattn__whole_run(clattn__tile_work *w)
