@@ -126,13 +126,11 @@ static int fail_create(smooth_work *work, clattn_status status)
         sentence = clattn_status_text(status);
     if (status == CLATTN_E_ARG && work->contexts.count > 1 && !work->settings->fast)
         snprintf(text, sizeof text,
-                 "%s (--fast lets devices of different kinds share a run; the last bits then "
-                 "depend on which did what)",
-                 sentence);
+                 "%s (that is --fast; the last bits then depend on which did what)", sentence);
     else if (status == CLATTN_E_BUDGET)
         snprintf(text, sizeof text,
-                 "%s (--memory, of which reading and writing take about %" PRIu64 " bytes)",
-                 sentence, work->stream_bytes);
+                 "%s (and --memory about %" PRIu64 " more, for reading and writing)", sentence,
+                 work->stream_bytes);
     else
         snprintf(text, sizeof text, "%s", sentence);
     return smooth_fail(work, text);
