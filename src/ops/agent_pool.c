@@ -43,12 +43,12 @@ static clattn_status plan_kernels(clattn_plan *plan)
     nothing.heads = 0;
     launch_items(plan, nothing.slots, trial.items);
     const size_t channels = trial.items[0];
-    CLATTN_TRY(clattn__plan_items(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial",
+    CLATTN_TRY(clattn__plan_items(plan, KERNEL_PARTIAL, "agent_pool", "agent_pool_partial", "",
                                   channels, &trial));
     if (nothing.slots > 1) {
         trial.buffers = 2;
         launch_items(plan, 1, trial.items);
-        CLATTN_TRY(clattn__plan_items(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge",
+        CLATTN_TRY(clattn__plan_items(plan, KERNEL_MERGE, "agent_pool", "agent_pool_merge", "",
                                       channels, &trial));
     }
 out:
