@@ -18,6 +18,8 @@ static const case_dwc cases[] = { /* the first 4 are small */
     {.desc = {.batch = 1, .heads = 2, .head_dim = 8, .height = 9, .width = 11,
               .in_height = 4, .in_width = 14, .class_tokens = 1, .size = 3, .accumulate = 1}},
 
+    {.desc = {.batch = 1, .heads = 2, .head_dim = 6, .height = 8, .width = 15,
+              .window_height = 4, .window_width = 5, .shift_y = 3, .shift_x = 7, .size = 7}},
     {.desc = {.batch = 1, .heads = 1, .head_dim = 33, .height = 1, .width = 211,
               .size = 7, .has_bias = 1}},
     {.desc = {.batch = 2, .heads = 2, .head_dim = 16, .height = 40, .width = 3, .size = 9}},

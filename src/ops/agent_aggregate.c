@@ -22,7 +22,7 @@ clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
 
     nothing.dim_v = 0;
     merge_items(plan, trial.items);
-    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", trial.items[0],
+    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", "", trial.items[0],
                               &trial);
 }
 

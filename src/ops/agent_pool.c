@@ -43,7 +43,7 @@ static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name,
 
     nothing.heads = 0;
     launch_items(&plan->pool_args, slots, s->batch * s->windows, trial.items);
-    return clattn__plan_items(plan, index, "agent_pool", name, trial.items[0], &trial);
+    return clattn__plan_items(plan, index, "agent_pool", name, "", trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)

@@ -1,15 +1,31 @@
 /* The depthwise convolution alone; agent_broadcast also uses it where it cannot fuse its own. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "cpu/cpu.h"
 #include "ops/plan.h"
 
 enum { KERNEL_DWC };
 
-static void launch_items(const Dwc *a, int64_t pictures, size_t items[3])
+/* Neighbouring tokens per item; their sums fill the registers of small CPUs where each is of 16 channels. */
+#define RUN_TOKENS 4
+
+/*
+ * Neighbouring channels per item: as many as vectors of CPU devices hold, or as one load of a GPU's item; items of one head each.
+ */
+static int item_channels(const clattn_plan *plan)
 {
-    items[0] = (size_t)a->heads * (size_t)a->dim;
-    items[1] = (size_t)a->grid.tokens;
+    int channels = plan->ctx->params.shape == CLATTN_SHAPE_WIDE ? 16 : 4;
+    while (plan->dwc_args.dim % channels != 0)
+        channels /= 2;
+    return channels;
+}
+
+static void launch_items(const clattn_plan *plan, const Dwc *a, int64_t pictures, size_t items[3])
+{
+    const size_t runs = ((size_t)a->grid.window_w + RUN_TOKENS - 1) / RUN_TOKENS;
+    items[0] = (size_t)a->heads * (size_t)(a->dim / item_channels(plan));
+    items[1] = (size_t)a->grid.class_tokens + (size_t)a->grid.window_h * runs;
     items[2] = (size_t)pictures;
 }
 
@@ -17,10 +33,13 @@ static clattn_status plan_kernel(clattn_plan *plan)
 {
     Dwc nothing = plan->dwc_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
+    char options[64];
 
     nothing.heads = 0;
-    launch_items(&plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
-    return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", trial.items[0], &trial);
+    launch_items(plan, &plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
+    snprintf(options, sizeof options, "-DCHANNELS=%d -DTOKENS=%d -DSIZE=%d", item_channels(plan),
+             RUN_TOKENS, (int)nothing.size);
+    return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", options, trial.items[0], &trial);
 }
 
 clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
@@ -147,7 +166,7 @@ static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws
     }
     const cl_mem buffers[] = {memory[0].mem, memory[1].mem, memory[2].mem, memory[3].mem};
     size_t items[3];
-    launch_items(a, pictures, items);
+    launch_items(plan, a, pictures, items);
     return clattn__launch(chain, ws, KERNEL_DWC, a, sizeof *a, buffers, 4, items);
 }
 

@@ -1,5 +1,6 @@
 #include "ops/plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cl/program.h"
@@ -90,12 +91,13 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
 }
 
 clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
-                                 size_t row, const clattn__trial *trial)
+                                 const char *options, size_t row, const clattn__trial *trial)
 {
     const size_t limit = plan->ctx->params.max_work_group;
     clattn__kernel_spec spec = {.file = file, .name = name};
     clattn_status status = CLATTN_OK;
 
+    snprintf(spec.options, sizeof spec.options, "%s", options);
     for (size_t group = limit < GROUP_ITEMS ? limit : GROUP_ITEMS;; group /= 2) {
         spec.local[0] = row < group ? row : group;
         spec.local[1] = group / spec.local[0];

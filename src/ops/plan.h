@@ -83,7 +83,7 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
  * refuses them.
  */
 clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
-                                 size_t row, const clattn__trial *trial);
+                                 const char *options, size_t row, const clattn__trial *trial);
 
 /* For the log: what was refused, where a smaller work-group is tried next. */
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group);

@@ -112,10 +112,10 @@ static clattn_status plan_kernels(clattn_plan *plan)
         .nothing = &no_rows, .bytes = sizeof no_rows, .buffers = 2, .items = {(size_t)most, 1, 1}};
 
     no_picture.width = 0;
-    CLATTN_TRY(clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", PICTURE_ROW,
-                                  &picture));
+    CLATTN_TRY(clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", "",
+                                  PICTURE_ROW, &picture));
     CLATTN_TRY(
-        clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", PICTURE_ROW, &rows));
+        clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", "", PICTURE_ROW, &rows));
 out:
     return status;
 }
