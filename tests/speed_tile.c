@@ -4,8 +4,10 @@
  *     speed_tile cost [SIDE] [MIB] [ROUNDS]     smoothing SIDE x SIDE pixels from host array to host array: tiled in MIB, and untiled
  *     speed_tile scale [MIB] [ROUNDS]           smoothing 1 to 64 megapixels in MIB: time per pixel
  *     speed_tile devices [SIDE] [AGENTS] [ROUNDS]   agent attention on one and on two sub-devices of one core each
+ *     speed_tile once HEIGHT WIDTH [MIB]        smoothing once, for whoever watches the memory of the process
  *
- * Defaults: 4096 64 5, 64 3, 384 144 5. CL device: CLATTN_TEST_DEVICE's, else the best one.
+ * Defaults: 4096 64 5, 64 3, 384 144 5, 256. Smoothing is by 8 x 8 agents without
+ * rounds: as little work per pixel as there is. CL device: CLATTN_TEST_DEVICE's, else the best one.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #ifdef __APPLE__
@@ -261,6 +263,32 @@ static void scale(clattn_context *ctx, int64_t mib, int rounds)
     free(p.values);
 }
 
+/* ---- once ---- */
+
+static void once(clattn_context *ctx, int64_t height, int64_t width, int64_t mib)
+{
+    const clattn_smooth_desc d = {.height = height,
+                                  .width = width,
+                                  .agent_height = 8,
+                                  .agent_width = 8,
+                                  .rounds_plus_one = 1};
+    const clattn_tile_options options = {.device_bytes = (uint64_t)mib << 20,
+                                         .host_bytes = (uint64_t)mib << 20};
+    clattn_tiling *tiling = NULL;
+    clattn_tiling_info info;
+    pattern p = pattern_make(3);
+    const clattn_tile_io io = {.source = {.fill = pattern_fill, .user = &p},
+                               .sink = {.take = forget}};
+
+    need(clattn_smooth_tiling_create(&ctx, 1, &d, &options, &tiling) == CLATTN_OK, "the tiling");
+    clattn_tiling_get_info(tiling, &info);
+    const double seconds = tiled_run(tiling, &io);
+    printf("%lld x %lld pixels, %lld tiles, %.1f MiB: %.1f s\n", (long long)height,
+           (long long)width, (long long)info.tiles, (double)info.host_bytes / 1048576.0, seconds);
+    clattn_tiling_destroy(&tiling);
+    free(p.values);
+}
+
 /* ---- devices ---- */
 
 static void devices(cl_device_id device, int64_t side, int64_t agents, int rounds)
@@ -339,10 +367,12 @@ int main(int argc, char **argv)
                 rounds_of(argc, argv, 4, 5));
         return 0;
     }
-    need(strcmp(what, "cost") == 0 || strcmp(what, "scale") == 0,
-         "reading the first argument (cost, scale or devices)");
+    need(strcmp(what, "cost") == 0 || strcmp(what, "scale") == 0 || strcmp(what, "once") == 0,
+         "reading the first argument (cost, scale, devices or once)");
     need(clattn_context_create(device, &params, &ctx) == CLATTN_OK, "the context");
-    if (strcmp(what, "cost") == 0)
+    if (strcmp(what, "once") == 0)
+        once(ctx, number(argc, argv, 2, 64), number(argc, argv, 3, 64), number(argc, argv, 4, 256));
+    else if (strcmp(what, "cost") == 0)
         cost(ctx, number(argc, argv, 2, 4096), number(argc, argv, 3, 64),
              rounds_of(argc, argv, 4, 5));
     else
