@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "case_agent_run.h"
 #include "tile_probe.h"
 
 #define HANG_SECONDS 280
@@ -207,6 +208,73 @@ static void strips_come_in_order(void **state)
     probe_close(&p);
 }
 
+/* ---- the smoothing filter ---- */
+
+typedef struct failing_picture {
+    clattn_tile_source arrays;
+    int calls, failing;
+} failing_picture;
+
+static int fill_picture(void *user, clattn_tile_input input, const clattn_tile_rect *rect,
+                        float *target, int64_t row_stride)
+{
+    failing_picture *f = user;
+
+    assert_int_equal(input, CLATTN_TILE_RGB);
+    if (++f->calls == f->failing)
+        return -3;
+    return f->arrays.fill(f->arrays.user, input, rect, target, row_stride);
+}
+
+static void failing_pictures(void **state)
+{
+    enum { H = 75, W = 52, PIXELS = H * W, POINTS = 12 };
+    const clattn_smooth_desc d = {.height = H, .width = W, .agent_height = 3, .agent_width = 2};
+    fill_random random = {fill_seed()};
+    float *rgb = fill_new(&random, FILL_UNIFORM, PIXELS * 3);
+    float *untiled = calloc(PIXELS * 3, sizeof *untiled);
+    float *tiled = calloc(PIXELS * 3, sizeof *tiled);
+    const clattn_memory from = {.host = rgb, .bytes = PIXELS * 3 * sizeof *rgb};
+    const clattn_memory to = {.host = tiled, .bytes = PIXELS * 3 * sizeof *rgb};
+    const clattn_tensor in = clattn_tensor_tokens(from, 1, PIXELS, 1, 3);
+    const clattn_tensor out = clattn_tensor_tokens(to, 1, PIXELS, 1, 3);
+    clattn_tile_arrays arrays = {.v = &in, .out = &out, .width = W};
+    failing_picture picture = {.arrays = clattn_tile_arrays_source(&arrays)};
+    int32_t code = 0;
+    const clattn_tile_io io = {.source = {.fill = fill_picture, .user = &picture},
+                               .sink = clattn_tile_arrays_sink(&arrays),
+                               .callback_code = &code};
+    clattn_tiling *tiling = NULL;
+    clattn_tiling_info info;
+
+    (void)state;
+    tile_smooth_untiled(ctx[0], &d, rgb, untiled);
+    tile_run_smooth(ctx, 2, &d, rgb, &(clattn_tile_options){.strips = 1}, 1.0, tiled, &info);
+    const clattn_tile_options options = {.device_bytes = info.device_bytes, .strips = 1};
+    assert_int_equal(clattn_smooth_tiling_create(ctx, 2, &d, &options, &tiling), CLATTN_OK);
+    assert_int_equal(clattn_tiling_run(tiling, &io), CLATTN_OK);
+    const uint64_t before[2] = {probe_bytes(ctx[0]), probe_bytes(ctx[1])};
+    const int calls = picture.calls;
+    for (int i = 0; i < POINTS; i++) {
+        picture.calls = code = 0;
+        picture.failing = (int)call_at(calls, i, POINTS);
+        probe_log_clear(&heard);
+        assert_int_equal(clattn_tiling_run(tiling, &io), CLATTN_E_CALLBACK);
+        assert_int_equal(code, -3);
+        assert_int_equal(picture.calls, picture.failing);
+        assert_int_equal(probe_heard(&heard, CLATTN_LOG_ERROR, "source returned -3 for RGB"), 1);
+        assert_true(probe_bytes(ctx[0]) == before[0] && probe_bytes(ctx[1]) == before[1]);
+    }
+    picture.failing = 0;
+    memset(tiled, 0xff, PIXELS * 3 * sizeof *tiled);
+    assert_int_equal(clattn_tiling_run(tiling, &io), CLATTN_OK);
+    check_same_bits("smooth", "after failures", tiled, untiled, PIXELS * 3);
+    clattn_tiling_destroy(&tiling);
+    free(rgb);
+    free(untiled);
+    free(tiled);
+}
+
 /* ---- host memory ---- */
 
 static atomic_int allocations;
@@ -263,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failing_sinks, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(cancelling, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(strips_come_in_order, open_contexts, close_contexts),
+        cmocka_unit_test_setup_teardown(failing_pictures, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(failing_host_memory, open_contexts, close_contexts),
     };
     contexts_list list;

@@ -108,8 +108,8 @@ static void check_bytes(const case_agent *c, size_t devices, double budget, bool
     /* A cap of just that will do; one byte less will not. */
     const uint64_t said = p.info.device_bytes;
     const clattn_tile_options same = {.device_bytes = said};
-    clattn_tiling_destroy(&p.tiling);
     for (int less = 0; less < 2; less++) {
+        clattn_tiling_destroy(&p.tiling);
         for (int i = 0; i < 2; i++) {
             clattn_context_destroy(&own[i]);
             own[i] = open_capped(less == 0 ? said : p.info.smallest_bytes / 4);

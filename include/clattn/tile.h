@@ -170,7 +170,8 @@ CLATTN_API void clattn_tiling_destroy(clattn_tiling **tiling);
  * limits   the sink has received some rectangles, and no more will come, when the run fails or is cancelled
  * memory   everything that was allocated is free again on return
  * async    no
- * threads  callbacks come from the calling thread alone; a CPU context's parallel_for is called from threads of the run
+ * threads  source, sink and progress are called from the calling thread alone; the log, and a CPU context's parallel_for, also from
+ *          threads of the run, several at a time
  * returns  CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_CALLBACK, CLATTN_E_CANCELLED, CLATTN_E_BUDGET, CLATTN_E_NOMEM,
  *          CLATTN_E_DEVICE_NOMEM, CLATTN_E_OPENCL, CLATTN_E_LOST
  */

@@ -64,8 +64,7 @@ clattn_status clattn__cl_memory_map(clattn_context *ctx, const clattn_memory *me
     clattn_status status = CLATTN_OK;
     struct clattn__cl *cl = ctx->cl;
     cl_int error = CL_SUCCESS;
-    const cl_map_flags flags =
-        fresh ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ | CL_MAP_WRITE;
+    const cl_map_flags flags = fresh ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ | CL_MAP_WRITE;
     CLATTN_TRY(order(ctx));
     void *mapped = cl->api->clEnqueueMapBuffer(cl->queue, memory->mem, CL_TRUE, flags, 0,
                                                (size_t)bytes, 0, NULL, NULL, &error);
@@ -79,8 +78,7 @@ clattn_status clattn__cl_memory_unmap(clattn_context *ctx, const clattn_memory *
                                       void *pointer)
 {
     struct clattn__cl *cl = ctx->cl;
-    cl_int error =
-        cl->api->clEnqueueUnmapMemObject(cl->queue, memory->mem, pointer, 0, NULL, NULL);
+    cl_int error = cl->api->clEnqueueUnmapMemObject(cl->queue, memory->mem, pointer, 0, NULL, NULL);
     return clattn__cl_check(ctx, error, "clEnqueueUnmapMemObject");
 }
 
