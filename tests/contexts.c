@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cl/device.h"
-#include "poison_cl.h"
+#include "fresh_cl.h"
 
 static const char *setting(const char *name)
 {
@@ -117,17 +116,12 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
     p.shape = entry->shape;
     if (entry->shape == CLATTN_SHAPE_TILE)
         p.work_group = entry->work_group;
-    const bool poisoned = entry->device != NULL && setting("CLATTN_TEST_POISON") != NULL;
-    if (poisoned)
-        clattn__cl_api_hook = poison_cl();
     const clattn_status status = entry->device != NULL
                                      ? clattn_context_create(entry->device, &p, &ctx)
                                      : clattn_context_create_cpu(&p, &ctx);
     if (status != CLATTN_OK)
         fail_msg("no context on %s: %s", entry->name, clattn_status_name(status));
-    if (poisoned) {
-        clattn__cl_api_hook = NULL;
-        ctx->cl->wrapped = true; /* on a caller's queue no buffer is kept for another use */
-    }
+    if (setting("CLATTN_TEST_FRESH") != NULL)
+        fresh_cl_begin(ctx);
     return ctx;
 }

@@ -7,7 +7,7 @@
  *     CLATTN_TEST_WG       one work-group size of the tile shape
  *     CLATTN_TEST_REQUIRE  "1": no device at all is a failure (else exit code 77, a skip)
  *     CLATTN_TEST_REDUCED  "1": smaller tensors and fewer of them, for interpreters of kernels
- *     CLATTN_TEST_POISON   "1": every buffer begins as NaN, and none is used twice (poison_cl.h)
+ *     CLATTN_TEST_FRESH    "1": no buffer is used twice (fresh_cl.h), for Oclgrind's search for uninitialised reads
  */
 #ifndef CLATTN_TESTS_CONTEXTS_H
 #define CLATTN_TESTS_CONTEXTS_H

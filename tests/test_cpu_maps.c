@@ -54,7 +54,8 @@ static void check_pool(const form *f, int agent_h, int agent_w, int leaf)
               .windows = pr.windows,
               .agent_h = agent_h,
               .agent_w = agent_w,
-              .leaf_tokens = leaf};
+              .leaf_tokens = leaf,
+              .cells = cells};
     a.slots = leaf >= pr.tokens ? 1 : (i32)ceil_div(pr.tokens, leaf);
     float *out = new_floats((size_t)(pictures * cells * channels), NAN);
     float *sums = new_floats((size_t)(pictures * cells * channels * a.slots), NAN);
@@ -151,6 +152,8 @@ static void check_dwc(const form *f, int size, bool accumulate, bool small)
     const Dwc a = {.v = pr.broadcast.tap,
                    .out = pr.broadcast.out,
                    .grid = *g,
+                   .map_h = f->height,
+                   .map_w = f->width,
                    .v_h = small ? (f->height + 1) / 2 : f->height,
                    .v_w = small ? (f->width + 2) / 3 : f->width,
                    .heads = f->heads,
@@ -207,6 +210,8 @@ static void test_smooth(void **state)
     const Features a = {.rgb = {.offset = 2, .row = 31, .token = 4},
                         .height = 5,
                         .width = 7,
+                        .map_h = 5,
+                        .map_w = 7,
                         .inv_sigma_color = 12.5f,
                         .inv_sigma_space = 3.5f};
     float *rgb = new_floats(2 + 31 * 5, 0.0f);
