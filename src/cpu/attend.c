@@ -93,8 +93,9 @@ static void find_bias(const attend_block *block, i32 g, const key_step *step, fl
 
 /*
  * Turns products into weights 2^(s - maximum) and updates maximum (a whole number, so that factor,
- * which rescales what was summed before, is an exact power of two) and sum. Where all keys so far
- * are masked the maximum stays STATE_EMPTY and the weights are 0.
+ * which rescales what was summed before, is an exact power of two) and sum, with the step's weights
+ * added up by themselves first, as mix_tile() does. Where all keys so far are masked the maximum
+ * stays STATE_EMPTY and the weights are 0.
  */
 static void softmax_step(const key_step *step, float scale, const float *restrict bias,
                          float *restrict score, float *restrict maximum, float *restrict sum,
@@ -117,7 +118,7 @@ static void softmax_step(const key_step *step, float scale, const float *restric
         top[lane] = ceil_lane(top[lane]);
         factor[lane] = pow2_whole(maximum[lane] - top[lane]);
         maximum[lane] = top[lane];
-        part[lane] = sum[lane] * factor[lane];
+        part[lane] = 0.0f;
     }
     for (i32 j = 0; j < step->count; j++) {
         float *s = score + j * LANES;
@@ -127,7 +128,7 @@ static void softmax_step(const key_step *step, float scale, const float *restric
         }
     }
     EACH_LANE (lane)
-        sum[lane] = part[lane];
+        sum[lane] = mad(sum[lane], factor[lane], part[lane]);
 }
 
 void attend_keys(attend_block *block, i32 first, i32 keys, i32 step_keys)

@@ -34,17 +34,20 @@ FORCE_INLINE void dot_tile(int rows, int depth, const float *const *row, const f
 
 /*
  * out[i] = out[i] * factor + sum over t of row[t][i] * x[t], a row of LANES each; `rows` is
- * constant after inlining.
+ * constant after inlining. The new terms are added up by themselves first: the error of a long sum
+ * then grows with the length and the number of its parts, not with the product of the two.
  */
 FORCE_INLINE void mix_tile(int rows, int depth, const float *const *row, int column,
                            const float *restrict x, const float *restrict factor,
                            float *restrict out)
 {
     float sum[ROWS_MAX][LANES];
-    EACH_ROW (i, rows)
+    EACH_ROW (i, rows) {
+        const float a = row[0][column + i];
         EACH_LANE (lane)
-            sum[i][lane] = out[i * LANES + lane] * factor[lane];
-    for (int t = 0; t < depth; t++) {
+            sum[i][lane] = a * x[lane];
+    }
+    for (int t = 1; t < depth; t++) {
         const float *at = row[t] + column;
         EACH_ROW (i, rows) {
             const float a = at[i];
@@ -54,7 +57,7 @@ FORCE_INLINE void mix_tile(int rows, int depth, const float *const *row, int col
     }
     EACH_ROW (i, rows)
         EACH_LANE (lane)
-            out[i * LANES + lane] = sum[i][lane];
+            out[i * LANES + lane] = mad(out[i * LANES + lane], factor[lane], sum[i][lane]);
 }
 
 /* Rows per tile when `rows` are cut into as few tiles as possible, of nearly equal height. */
