@@ -1,7 +1,8 @@
 /*
  * What tiling costs and what a second device brings, as medians and ratios of turns in one run; judges nothing (no timed test).
  *
- *     speed_tile cost [SIDE] [MIB] [ROUNDS]     smoothing SIDE x SIDE pixels from host array to host array: tiled in MIB, and untiled
+ *     speed_tile cost [SIDE] [MIB] [ROUNDS] [default]   smoothing SIDE x SIDE pixels from host array to host array: tiled in MIB, and
+ *                                                      untiled; `default`: with the filter's own agents and refinements
  *     speed_tile scale [MIB] [ROUNDS]           smoothing 1 to 64 megapixels in MIB: time per pixel
  *     speed_tile devices [SIDE] [AGENTS] [ROUNDS]   agent attention on one and on two sub-devices of one core each
  *     speed_tile once HEIGHT WIDTH [MIB]        smoothing once, for whoever watches the memory of the process
@@ -167,14 +168,16 @@ static double tiled_run(clattn_tiling *tiling, const clattn_tile_io *io)
     return now() - start;
 }
 
-static void cost(clattn_context *ctx, int64_t side, int64_t mib, int rounds)
+static void cost(clattn_context *ctx, int64_t side, int64_t mib, int rounds, int defaults)
 {
-    const clattn_smooth_desc d = {
+    clattn_smooth_desc d = {
         .height = side, .width = side, .agent_height = 8, .agent_width = 8, .rounds_plus_one = 1};
     const clattn_tile_options options = {.device_bytes = (uint64_t)mib << 20,
                                          .host_bytes = (uint64_t)mib << 20};
     const int64_t pixels = side * side;
     const size_t bytes = (size_t)pixels * 3 * sizeof(float);
+    if (defaults)
+        d.agent_height = d.agent_width = d.rounds_plus_one = 0;
     float *rgb = malloc(bytes);
     float *a = malloc(bytes);
     float *b = malloc(bytes);
@@ -374,7 +377,7 @@ int main(int argc, char **argv)
         once(ctx, number(argc, argv, 2, 64), number(argc, argv, 3, 64), number(argc, argv, 4, 256));
     else if (strcmp(what, "cost") == 0)
         cost(ctx, number(argc, argv, 2, 4096), number(argc, argv, 3, 64),
-             rounds_of(argc, argv, 4, 5));
+             rounds_of(argc, argv, 4, 5), argc > 5);
     else
         scale(ctx, number(argc, argv, 2, 64), rounds_of(argc, argv, 3, 3));
     clattn_context_destroy(&ctx);
