@@ -17,9 +17,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "clattn/clattn.h"
+#include "speed.h"
 
 #define TOKENS_SIDE 128
 #define HEADS       4
@@ -39,34 +39,6 @@ static const char fma_source[] =
     "  }\n"
     "  __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++) p[i] = x[i];\n"
     "}\n";
-
-static double now(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void need(int ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "speed_core: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
-}
 
 static float random_unit(uint32_t *state)
 {

@@ -19,40 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clattn/clattn.h"
+#include "speed.h"
 
 #define MOST_ROUNDS 101
 #define PATTERN     1024 /* side of the picture that repeats */
-
-static double now(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void need(int ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "speed_tile: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
-}
 
 static void say(void *user, clattn_log_level level, const char *text)
 {
