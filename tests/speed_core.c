@@ -6,7 +6,8 @@
  *     speed_core [agents] [rounds]        defaults 49 and 25; CL device: the best one of the loader
  *
  * The FMA loop starts every chain from its own loaded value and stores all of them: equal chains would be merged by the compiler.
- * The rate with half the chains is printed too; if it differed much, the loop would be measuring something else.
+ * The rate with half the chains is printed too, and the better of the two is the roof: with too few chains latency shows, with too
+ * many the registers of small CPUs run out.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #ifdef __APPLE__
@@ -195,7 +196,10 @@ int main(int argc, char **argv)
         rates[3][i] = flops / (t2 - t1);
         rates[4][i] = 2.0 * flops / (t2 - t0);
     }
-    const double roof_median = median(rates[0], rounds);
+    /* 16 chains of float16 do not fit the registers of every CPU: the roof is what the device did reach. */
+    const double with_16 = median(rates[0], rounds);
+    const double with_8 = median(rates[1], rounds);
+    const double roof_median = with_16 > with_8 ? with_16 : with_8;
     const char *const names[5] = {"FMA loop, 16 chains", "FMA loop, 8 chains",
                                   "stage 1 (aggregate)", "stage 2 (broadcast)", "both stages"};
     printf("N %lld, %d heads x %d, n %lld; medians of %d\n", (long long)tokens, HEADS, DIM,
