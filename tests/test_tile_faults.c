@@ -10,15 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/base.h"
 #include "case_agent_run.h"
 #include "tile_probe.h"
-
-#define HANG_SECONDS 280
 
 /* Generous: machines are shared. What is queued when a run is cancelled are a few launches of milliseconds. */
 #define CANCEL_SECONDS 1.0
@@ -324,7 +321,7 @@ static void failing_host_memory(void **state)
     assert_true(refused > 5 && passed > 5);
 }
 
-int main(void)
+static int tests_of(const char *name)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(failing_sources, open_contexts, close_contexts),
@@ -334,18 +331,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(failing_pictures, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(failing_host_memory, open_contexts, close_contexts),
     };
-    contexts_list list;
-    int failed = 0;
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
 
-    alarm(HANG_SECONDS);
-    contexts_find(false, &list);
-    if (list.count == 0)
-        return contexts_none();
-    probe_log_open(&heard);
-    for (int i = 0; i < list.count && i < 2; i++) {
-        entry = list.entries[i];
-        print_message("%s\n", entry.name);
-        failed += cmocka_run_group_tests_name(entry.name, tests, NULL, NULL);
-    }
-    return failed;
+int main(void)
+{
+    return probe_main(&entry, &heard, tests_of);
 }

@@ -9,14 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "support.h"
 #include "tile_probe.h"
-
-#define HANG_SECONDS 280
 
 static contexts_entry entry;
 static probe_log heard;
@@ -244,7 +241,7 @@ static void two_kinds(void **state)
     clattn_context_destroy(&both[1]);
 }
 
-int main(void)
+static int tests_of(const char *name)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(small_budgets, open_contexts, close_contexts),
@@ -253,18 +250,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_token_once, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(two_kinds, open_contexts, close_contexts),
     };
-    contexts_list list;
-    int failed = 0;
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
 
-    alarm(HANG_SECONDS);
-    contexts_find(false, &list);
-    if (list.count == 0)
-        return contexts_none();
-    probe_log_open(&heard);
-    for (int i = 0; i < list.count && i < 2; i++) {
-        entry = list.entries[i];
-        print_message("%s\n", entry.name);
-        failed += cmocka_run_group_tests_name(entry.name, tests, NULL, NULL);
-    }
-    return failed;
+int main(void)
+{
+    return probe_main(&entry, &heard, tests_of);
 }

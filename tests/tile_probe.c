@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -279,4 +280,27 @@ void probe_run_right(tile_probe *p)
     if (status != CLATTN_OK)
         fail_msg("the run ended with %s", clattn_status_name(status));
     probe_check_right(p);
+}
+
+void probe_no_hang(void)
+{
+    alarm(280);
+}
+
+int probe_main(contexts_entry *entry, probe_log *heard, int (*tests)(const char *name))
+{
+    contexts_list list;
+    int failed = 0;
+
+    probe_no_hang();
+    contexts_find(false, &list);
+    if (list.count == 0)
+        return contexts_none();
+    probe_log_open(heard);
+    for (int i = 0; i < list.count && i < 2; i++) {
+        *entry = list.entries[i];
+        print_message("%s\n", entry->name);
+        failed += tests(entry->name);
+    }
+    return failed;
 }

@@ -87,6 +87,13 @@ void probe_run_right(tile_probe *probe);
 /* The part after the run. */
 void probe_check_right(const tile_probe *probe);
 
+/*
+ * What main ends with: `tests` on the first two contexts that the environment leaves, each in *entry, with *heard open. A hang of
+ * minutes ends the program.
+ */
+int probe_main(contexts_entry *entry, probe_log *heard, int (*tests)(const char *name));
+void probe_no_hang(void);
+
 double probe_now(void);
 uint64_t probe_bytes(const clattn_context *ctx);
 

@@ -34,6 +34,12 @@ void clattn__log(const clattn_log *log, clattn_log_level level, const char *form
         }                                                                                          \
     } while (0)
 
+/* Rounded up; a >= 0, b > 0. */
+static inline int64_t clattn__ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
 /* *result = a * b or a + b; false, and nothing written, if that does not fit. Negative operands do not fit. */
 bool clattn__mul(int64_t a, int64_t b, int64_t *result);
 bool clattn__add(int64_t a, int64_t b, int64_t *result);

@@ -42,7 +42,7 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
     const clattn__shape *s = &plan->shape;
     const int64_t keys = s->k_grid.tokens;
     const int64_t leaf = clattn__leaf_tokens(keys, s->heads, s->agents);
-    const int64_t leaves = (keys + leaf - 1) / leaf;
+    const int64_t leaves = clattn__ceil_div(keys, leaf);
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = leaves;
     plan->attend_args = (Attend){.q_grid = s->agent_grid,
@@ -217,7 +217,7 @@ clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__agg
                                .out.memory = run->out};
     clattn__chain chain;
     Attend a = plan->attend_args;
-    const int64_t leaves = (run->tokens + problem->k_leaf - 1) / problem->k_leaf;
+    const int64_t leaves = clattn__ceil_div(run->tokens, problem->k_leaf);
 
     a.q = rows_of(&a, a.dim);
     a.k = rows_of(&a, a.dim);

@@ -249,8 +249,8 @@ static View tile_view(const Attend *a, const clattn__broadcast_tile *t, i32 dim)
 
 int64_t clattn__step_broadcast_blocks(const clattn__steps *steps, int64_t tokens)
 {
-    const int64_t block = steps->plan->children[CLATTN__CHILD_BROADCAST]->attend.query_block;
-    return (tokens + block - 1) / block;
+    return clattn__ceil_div(tokens,
+                            steps->plan->children[CLATTN__CHILD_BROADCAST]->attend.query_block);
 }
 
 clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *t,

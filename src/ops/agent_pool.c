@@ -6,26 +6,6 @@
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
 
-/* Most leaves that any agent cell touches, from its first token to its last. */
-static int64_t most_slots(const Pool *a)
-{
-    const Grid *g = &a->grid;
-    int64_t most = 1;
-
-    for (int64_t i = 0; i < a->agent_h; i++) {
-        const int64_t y0 = i * g->window_h / a->agent_h;
-        const int64_t y1 = ((i + 1) * g->window_h + a->agent_h - 1) / a->agent_h - 1;
-        for (int64_t j = 0; j < a->agent_w; j++) {
-            const int64_t x0 = j * g->window_w / a->agent_w;
-            const int64_t x1 = ((j + 1) * g->window_w + a->agent_w - 1) / a->agent_w - 1;
-            const int64_t first = (g->class_tokens + y0 * g->window_w + x0) / a->leaf_tokens;
-            const int64_t last = (g->class_tokens + y1 * g->window_w + x1) / a->leaf_tokens;
-            most = last - first + 1 > most ? last - first + 1 : most;
-        }
-    }
-    return most;
-}
-
 /* The items of both kernels; the merge has one slot per cell. */
 static void launch_items(const Pool *a, int64_t slots, int64_t pictures, size_t items[3])
 {
@@ -73,7 +53,9 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
                 .agent_w = (i32)desc->agent_width,
                 .leaf_tokens = (i32)leaf,
                 .cells = (i32)s->agents};
-    const int64_t slots = most_slots(a);
+    const int64_t slots =
+        clattn__pool_slots(s->q_grid.window_h, s->q_grid.window_w, s->q_grid.class_tokens,
+                           desc->agent_height, desc->agent_width, leaf);
     a->slots = (i32)slots;
     int64_t sums = s->batch * s->windows;
     CLATTN_CHECK(&ctx->log,
@@ -84,7 +66,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->scratch[SCRATCH_SUMS] = slots > 1 ? (uint64_t)sums : 0;
     plan->info.launches = slots > 1 ? 2 : 1;
     plan->info.leaf_tokens = leaf;
-    plan->info.leaves = (s->q_grid.tokens + leaf - 1) / leaf;
+    plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
         CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, "agent_pool_partial", slots, 3));
         if (slots > 1)

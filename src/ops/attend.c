@@ -43,15 +43,10 @@ static int64_t agent_tile(int64_t n)
     return best;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* Groups along the second axis of a launch: agent tiles of stage 1, blocks of the value width. */
 static int64_t side_groups(const clattn__attend *at, const Attend *a)
 {
-    return at->stage == 1 ? ceil_div(a->queries, at->query_block) * at->value_blocks
+    return at->stage == 1 ? clattn__ceil_div(a->queries, at->query_block) * at->value_blocks
                           : at->value_blocks;
 }
 
@@ -64,7 +59,7 @@ static void cut(const clattn_context *ctx, clattn__attend *at, Attend *a)
     const double flops =
         2.0 * (double)block * (double)others * (double)(a->dim + a->dim_v) * (double)at->problems;
 
-    at->blocks = gather ? a->leaves : ceil_div(a->queries, block);
+    at->blocks = gather ? a->leaves : clattn__ceil_div(a->queries, block);
     int64_t most = INT32_MAX / at->problems;
     most = most < at->blocks ? most : at->blocks;
     at->blocks_per_launch = 1;
@@ -75,7 +70,7 @@ static void cut(const clattn_context *ctx, clattn__attend *at, Attend *a)
 
 uint32_t clattn__attend_launches(const clattn__attend *at)
 {
-    return (uint32_t)ceil_div(at->blocks, at->blocks_per_launch);
+    return (uint32_t)clattn__ceil_div(at->blocks, at->blocks_per_launch);
 }
 
 /* The items of a launch of `count` blocks. */
@@ -88,7 +83,7 @@ static void launch_items(const clattn__attend *at, const Attend *a, int64_t coun
     } else {
         const bool gather = at->stage == 1;
         items[0] = (size_t)a->heads;
-        items[1] = gather ? (size_t)ceil_div(a->queries, a->tile) : (size_t)count;
+        items[1] = gather ? (size_t)clattn__ceil_div(a->queries, a->tile) : (size_t)count;
         items[2] = (size_t)(gather ? at->pictures * count : at->pictures);
     }
 }
@@ -106,7 +101,7 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
     at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
     at->work_group = row != NULL ? row->work_group : 1;
     at->query_block = row != NULL ? row->tile_q : WIDE_QUERY_BLOCK;
-    at->value_blocks = row != NULL ? (int)ceil_div(a->dim_v, row->block_dv) : 1;
+    at->value_blocks = row != NULL ? (int)clattn__ceil_div(a->dim_v, row->block_dv) : 1;
     a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
     cut(plan->ctx, at, a);
     if (row != NULL) {
@@ -145,7 +140,7 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
                            .problems = batch * a->windows * a->heads};
     if (clattn_context_is_cpu(ctx)) {
         a->tile = (i32)agent_tile(stage == 1 ? a->queries : a->keys);
-        at->blocks = stage == 1 ? a->leaves : ceil_div(a->queries, at->query_block);
+        at->blocks = stage == 1 ? a->leaves : clattn__ceil_div(a->queries, at->query_block);
         at->blocks_per_launch = at->blocks;
     } else {
         const clattn__tile_row *row = NULL;
@@ -225,7 +220,7 @@ clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_worksp
         return clattn__launch(chain, ws, KERNEL_ATTEND, &a, sizeof a, buffers, BUFFERS, items);
     }
     if (at->stage == 1)
-        run_on_cpu(plan, &a, b, 0, at->problems * count * ceil_div(a.queries, a.tile));
+        run_on_cpu(plan, &a, b, 0, at->problems * count * clattn__ceil_div(a.queries, a.tile));
     else
         run_on_cpu(plan, &a, b, first * a.heads, count * a.heads);
     return CLATTN_OK;

@@ -3,11 +3,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t or_default(int64_t value, int64_t fallback)
 {
     return value != 0 ? value : fallback;
@@ -18,9 +13,34 @@ int64_t clattn__leaf_tokens(int64_t keys, int64_t heads, int64_t n)
     int64_t leaf = 1024;
     while (leaf < 16 * n && leaf < 16384)
         leaf *= 2;
-    while (leaf > 256 && ceil_div(keys, leaf) * heads * ceil_div(n, 32) < 256)
+    while (leaf > 256 && clattn__ceil_div(keys, leaf) * heads * clattn__ceil_div(n, 32) < 256)
         leaf /= 2;
     return leaf;
+}
+
+int64_t clattn__pool_slots(int64_t height, int64_t width, int64_t class_tokens,
+                           int64_t agent_height, int64_t agent_width, int64_t leaf)
+{
+    int64_t most = 1;
+    int64_t before_y0 = -1;
+    int64_t before_y1 = -1;
+
+    for (int64_t i = 0; i < agent_height; i++) {
+        const int64_t y0 = i * height / agent_height;
+        const int64_t y1 = clattn__ceil_div((i + 1) * height, agent_height) - 1;
+        if (y0 == before_y0 && y1 == before_y1)
+            continue; /* more agents than rows: these cells have been seen */
+        before_y0 = y0;
+        before_y1 = y1;
+        for (int64_t j = 0; j < agent_width; j++) {
+            const int64_t x0 = j * width / agent_width;
+            const int64_t x1 = clattn__ceil_div((j + 1) * width, agent_width) - 1;
+            const int64_t first = (class_tokens + y0 * width + x0) / leaf;
+            const int64_t last = (class_tokens + y1 * width + x1) / leaf;
+            most = last - first + 1 > most ? last - first + 1 : most;
+        }
+    }
+    return most;
 }
 
 clattn_status clattn__check_heads(const clattn_log *log, int64_t batch, int64_t heads, int64_t dim,

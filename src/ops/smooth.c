@@ -19,9 +19,6 @@ enum {
     SCRATCH_VA
 };
 
-#define FEATURE 5 /* three of colour, two of place */
-#define COLOUR  3
-
 /* Neighbouring pixels of a work-group: all of it. */
 #define PICTURE_ROW 64
 
@@ -58,7 +55,7 @@ static clattn_agent_attention_desc core_desc(const clattn_smooth_desc *d, int64_
     return (clattn_agent_attention_desc){
         .batch = 1,
         .heads = 1,
-        .head_dim = FEATURE,
+        .head_dim = CLATTN__FEATURE,
         .head_dim_v = dim_v,
         .height = d->height,
         .width = d->width,
@@ -68,7 +65,7 @@ static clattn_agent_attention_desc core_desc(const clattn_smooth_desc *d, int64_
         .has_agent_vector = 1,
         .scale_aggregate = 1.0f,
         .scale_broadcast = 1.0f,
-        .v_shortcut = dim_v == COLOUR ? d->detail : 0.0f};
+        .v_shortcut = dim_v == CLATTN__COLOUR ? d->detail : 0.0f};
 }
 
 void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *desc)
@@ -88,7 +85,7 @@ void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *des
 
 clattn_agent_attention_desc clattn__smooth_core(const clattn_smooth_desc *desc)
 {
-    return core_desc(desc, COLOUR);
+    return core_desc(desc, CLATTN__COLOUR);
 }
 
 int32_t clattn__smooth_rounds(const clattn_smooth_desc *desc)
@@ -100,7 +97,7 @@ static clattn_status plan_kernels(clattn_plan *plan)
 {
     clattn_status status = CLATTN_OK;
     Features no_picture = plan->features_args;
-    const Norms no_rows = {.count = 0, .dim = FEATURE};
+    const Norms no_rows = {.count = 0, .dim = CLATTN__FEATURE};
     const clattn__trial picture = {
         .nothing = &no_picture,
         .bytes = sizeof no_picture,
@@ -130,8 +127,8 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     plan = *out_plan;
     *out_plan = NULL;
     CLATTN_TRY(clattn__smooth_check(&ctx->log, desc));
-    const clattn_agent_attention_desc refine = core_desc(desc, FEATURE);
-    const clattn_agent_attention_desc colours = core_desc(desc, COLOUR);
+    const clattn_agent_attention_desc refine = core_desc(desc, CLATTN__FEATURE);
+    const clattn_agent_attention_desc colours = core_desc(desc, CLATTN__COLOUR);
     CLATTN_TRY(clattn__shape_make(&ctx->log, &colours, &plan->shape));
     plan->rounds = clattn__smooth_rounds(desc);
 
@@ -139,12 +136,12 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     const uint64_t row = sizeof(float);
     const uint64_t pixels = (uint64_t)plan->shape.q_tokens;
     const uint64_t agents = (uint64_t)plan->shape.agents;
-    plan->scratch[SCRATCH_FEATURES] = pixels * FEATURE * row;
+    plan->scratch[SCRATCH_FEATURES] = pixels * CLATTN__FEATURE * row;
     plan->scratch[SCRATCH_NORMS] = pixels * row;
-    plan->scratch[SCRATCH_AGENTS] = agents * FEATURE * row;
-    plan->scratch[SCRATCH_REFINED] = agents * FEATURE * row;
+    plan->scratch[SCRATCH_AGENTS] = agents * CLATTN__FEATURE * row;
+    plan->scratch[SCRATCH_REFINED] = agents * CLATTN__FEATURE * row;
     plan->scratch[SCRATCH_AGENT_NORMS] = agents * row;
-    plan->scratch[SCRATCH_VA] = agents * COLOUR * row;
+    plan->scratch[SCRATCH_VA] = agents * CLATTN__COLOUR * row;
     if (!clattn_context_is_cpu(ctx))
         CLATTN_TRY(plan_kernels(plan));
     CLATTN_TRY(clattn_agent_pool_plan(ctx, &colours, &plan->children[CLATTN__CHILD_POOL]));
@@ -205,7 +202,7 @@ static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
                            const clattn_memory *rows, int64_t count, const clattn_memory *out,
                            clattn__chain *chain)
 {
-    const Norms args = {.count = count, .dim = FEATURE};
+    const Norms args = {.count = count, .dim = CLATTN__FEATURE};
     if (plan->ctx->cpu != NULL) {
         cpu_job job = {
             .ops = plan->ctx->cpu->ops, .norms = &args, .in = rows->host, .out = out->host};
@@ -232,7 +229,7 @@ static clattn_status bind(const clattn_plan *plan, const smooth_args *args, Feat
                          .batch = 1,
                          .tokens = s->q_tokens,
                          .heads = 1,
-                         .dim = COLOUR,
+                         .dim = CLATTN__COLOUR,
                          .grid = &s->q_grid};
 
     CLATTN_TRY(clattn__bind(plan->ctx, args->input, &want, &b[0]));
@@ -245,7 +242,7 @@ static clattn_status bind(const clattn_plan *plan, const smooth_args *args, Feat
                                                 .batch = 1,
                                                 .tokens = s->agents,
                                                 .heads = 1,
-                                                .dim = FEATURE,
+                                                .dim = CLATTN__FEATURE,
                                                 .write = true},
                                 &b[2]));
     CLATTN_TRY(clattn__bind_disjoint(plan->ctx, b, args->agents != NULL ? 3 : 2));
@@ -266,12 +263,12 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     const smooth_args *args = opaque;
     const int64_t pixels = plan->shape.q_tokens;
     const int64_t n = plan->shape.agents;
-    const clattn_tensor f = rows_of(&ws->scratch[SCRATCH_FEATURES], pixels, FEATURE);
+    const clattn_tensor f = rows_of(&ws->scratch[SCRATCH_FEATURES], pixels, CLATTN__FEATURE);
     const clattn_tensor f_norms = rows_of(&ws->scratch[SCRATCH_NORMS], pixels, 1);
     const clattn_tensor a_norms = rows_of(&ws->scratch[SCRATCH_AGENT_NORMS], n, 1);
-    const clattn_tensor va = rows_of(&ws->scratch[SCRATCH_VA], n, COLOUR);
-    clattn_tensor now = rows_of(&ws->scratch[SCRATCH_AGENTS], n, FEATURE);
-    clattn_tensor next = rows_of(&ws->scratch[SCRATCH_REFINED], n, FEATURE);
+    const clattn_tensor va = rows_of(&ws->scratch[SCRATCH_VA], n, CLATTN__COLOUR);
+    clattn_tensor now = rows_of(&ws->scratch[SCRATCH_AGENTS], n, CLATTN__FEATURE);
+    clattn_tensor next = rows_of(&ws->scratch[SCRATCH_REFINED], n, CLATTN__FEATURE);
     clattn__bound b[3] = {0};
     Features features_args = plan->features_args;
 
@@ -334,9 +331,10 @@ clattn_status clattn__step_features(clattn__steps *steps, const clattn__features
     clattn__chain chain;
     Features a = steps->plan->features_args;
 
-    a.rgb =
-        (View){.offset = rect->rgb_offset * COLOUR, .row = rect->pitch * COLOUR, .token = COLOUR};
-    a.feature_offset = rect->feature_offset * FEATURE;
+    a.rgb = (View){.offset = rect->rgb_offset * CLATTN__COLOUR,
+                   .row = rect->pitch * CLATTN__COLOUR,
+                   .token = CLATTN__COLOUR};
+    a.feature_offset = rect->feature_offset * CLATTN__FEATURE;
     a.height = (i32)rect->height;
     a.width = (i32)rect->width;
     a.top = (i32)rect->y;

@@ -18,6 +18,10 @@
 #include "clattn/filter.h"
 #include "ops/bias.h"
 
+/* The smoothing filter's floats per pixel: three of colour and two of place, and the colours alone. */
+#define CLATTN__FEATURE 5
+#define CLATTN__COLOUR  3
+
 /* What all steps of a problem share. */
 typedef struct clattn__steps_problem {
     int32_t height, width;       /* the map of q */

@@ -1,5 +1,6 @@
 /* What a cut weighs: the buffers of a tile in flight, those of a problem on each device, and the host's part. */
 #include "base/base.h"
+#include "ops/shape.h"
 #include "tile/cut.h"
 
 /* Products and sums that remember whether all of them did fit. */
@@ -92,31 +93,6 @@ static void broadcast_tile(count *c, const clattn__tile_problem *p, clattn__tile
     }
 }
 
-/* Most leaves that any agent cell touches, from its first token to its last; as src/ops/agent_pool.c. */
-static int64_t most_slots(const clattn__tile_problem *p, int64_t leaf)
-{
-    int64_t most = 1;
-    int64_t before_y0 = -1;
-    int64_t before_y1 = -1;
-
-    for (int64_t i = 0; i < p->agent_height; i++) {
-        const int64_t y0 = i * p->height / p->agent_height;
-        const int64_t y1 = clattn__tile_ceil_div((i + 1) * p->height, p->agent_height) - 1;
-        if (y0 == before_y0 && y1 == before_y1)
-            continue; /* more agents than rows: these cells have been seen */
-        before_y0 = y0;
-        before_y1 = y1;
-        for (int64_t j = 0; j < p->agent_width; j++) {
-            const int64_t x0 = j * p->width / p->agent_width;
-            const int64_t x1 = clattn__tile_ceil_div((j + 1) * p->width, p->agent_width) - 1;
-            const int64_t first = (p->class_tokens + y0 * p->width + x0) / leaf;
-            const int64_t last = (p->class_tokens + y1 * p->width + x1) / leaf;
-            most = clattn__tile_max(most, last - first + 1);
-        }
-    }
-    return most;
-}
-
 /* The workspace of clattn_agent_attention_plan() for one problem, in floats. */
 static int64_t scratch(count *c, const clattn__tile_problem *p, const clattn__tile_cut *cut)
 {
@@ -125,7 +101,8 @@ static int64_t scratch(count *c, const clattn__tile_problem *p, const clattn__ti
     int64_t floats = mul(c, n, p->heads * p->dim_v);
 
     if (p->pooled) {
-        const int64_t slots = most_slots(p, cut->q_leaf);
+        const int64_t slots = clattn__pool_slots(p->height, p->width, p->class_tokens,
+                                                 p->agent_height, p->agent_width, cut->q_leaf);
         launch(c, mul(c, n, slots));
         floats = add(c, floats, agents);
         if (slots > 1)
@@ -199,12 +176,12 @@ static void problem_bytes(count *c, const clattn__tile_problem *p, clattn__tile_
 static void count_tiles(count *c, const clattn__tile_problem *p, clattn__tile_cut *cut)
 {
     if (cut->whole) {
-        cut->tiles = clattn__tile_ceil_div(p->problems, cut->group);
+        cut->tiles = clattn__ceil_div(p->problems, cut->group);
         return;
     }
-    cut->pool_tiles = p->pooled ? clattn__tile_ceil_div(cut->q_leaves, cut->q_run) : 0;
-    cut->aggregate_tiles = clattn__tile_ceil_div(cut->k_leaves, cut->k_run);
-    cut->broadcast_tiles = add(c, clattn__tile_ceil_div(p->class_tokens, cut->class_tile),
+    cut->pool_tiles = p->pooled ? clattn__ceil_div(cut->q_leaves, cut->q_run) : 0;
+    cut->aggregate_tiles = clattn__ceil_div(cut->k_leaves, cut->k_run);
+    cut->broadcast_tiles = add(c, clattn__ceil_div(p->class_tokens, cut->class_tile),
                                mul(c, cut->rect_rows, cut->rect_columns));
     const int64_t reductions = add(c, cut->pool_tiles, mul(c, p->aggregates, cut->aggregate_tiles));
     cut->tiles = mul(c, p->problems, add(c, reductions, cut->broadcast_tiles));

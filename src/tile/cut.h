@@ -2,13 +2,8 @@
 #ifndef CLATTN_SRC_TILE_CUT_H
 #define CLATTN_SRC_TILE_CUT_H
 
+#include "base/base.h"
 #include "tile/plan.h"
-
-/* a >= 0, b > 0. */
-static inline int64_t clattn__tile_ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
 
 static inline int64_t clattn__tile_min(int64_t a, int64_t b)
 {

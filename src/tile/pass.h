@@ -4,9 +4,6 @@
 
 #include "tile/tiling.h"
 
-#define CLATTN__FEATURE 5 /* floats of a pixel's features, */
-#define CLATTN__COLOUR  3 /* of its colours */
-
 static inline uint64_t clattn__float_bytes(int64_t tokens, int64_t channels)
 {
     return (uint64_t)(tokens * channels) * sizeof(float);

@@ -112,10 +112,7 @@ static clattn_status aggregate_finish(void *user, int number, int64_t tile)
                                 false, &states));
     for (int64_t h = 0; h < p->heads; h++) {
         float *of_head = states + h * head;
-        for (int64_t step = 1; step < leaves; step *= 2)
-            for (int64_t left = 0; left + step < leaves; left += 2 * step)
-                clattn__tree_merge(&rows, of_head + left * leaf, of_head + (left + step) * leaf,
-                                   rows.width);
+        clattn__tree_fold(&rows, of_head, leaves, leaf);
         memcpy(node + h * leaf, of_head, (size_t)clattn__float_bytes(1, leaf));
     }
 out:

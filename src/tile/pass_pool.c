@@ -46,14 +46,6 @@ out:
     return status;
 }
 
-/* Adds a cell's sums over the leaves of a run, in place, along the tree; (leaves, channels). */
-static void add_leaves(const clattn__tree_node *row, float *sums, int64_t leaves)
-{
-    for (int64_t step = 1; step < leaves; step *= 2)
-        for (int64_t left = 0; left + step < leaves; left += 2 * step)
-            clattn__tree_merge(row, sums + left * row->width, sums + (left + step) * row->width, 0);
-}
-
 static clattn_status pool_finish(void *user, int number, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
@@ -74,7 +66,7 @@ static clattn_status pool_finish(void *user, int number, int64_t tile)
                                     &sums));
     for (int64_t cell = 0; cell < t.cells; cell++) {
         float *from = sums + cell * t.leaves * channels;
-        add_leaves(&row, from, t.leaves);
+        clattn__tree_fold(&row, from, t.leaves, channels);
         memcpy(node + (t.first_cell + cell) * channels, from,
                (size_t)clattn__float_bytes(1, channels));
     }

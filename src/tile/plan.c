@@ -48,9 +48,9 @@ static clattn_status check(const clattn__tile_problem *p, const clattn__tile_lim
     /* What clattn__leaf_tokens() multiplies, at its smallest leaf before it looks. */
     for (int keys = 0; keys < 2; keys++) {
         const int64_t map = keys ? p->kv_height * p->kv_width : p->height * p->width;
-        const int64_t blocks = clattn__tile_ceil_div(p->agent_height * p->agent_width, 32);
+        const int64_t blocks = clattn__ceil_div(p->agent_height * p->agent_width, 32);
         if (!clattn__add(map, p->class_tokens, &tokens) || tokens > INT64_MAX - 2 * MOST_TOKENS ||
-            !clattn__mul(clattn__tile_ceil_div(tokens, 1024), p->heads * blocks, &work))
+            !clattn__mul(clattn__ceil_div(tokens, 1024), p->heads * blocks, &work))
             return CLATTN_E_SHAPE;
     }
     return CLATTN_OK;
@@ -63,8 +63,8 @@ static clattn_status check(const clattn__tile_problem *p, const clattn__tile_lim
 static int64_t useful(const clattn__tile_limits *limits, int32_t in_flight, int64_t tokens)
 {
     const int64_t out = (int64_t)limits->devices * in_flight;
-    const int64_t share = clattn__tile_ceil_div(tokens, (limits->devices > 1 ? 4 : 2) * out);
-    const int64_t least = clattn__tile_min(WORTH_TOKENS, clattn__tile_ceil_div(tokens, out));
+    const int64_t share = clattn__ceil_div(tokens, (limits->devices > 1 ? 4 : 2) * out);
+    const int64_t least = clattn__tile_min(WORTH_TOKENS, clattn__ceil_div(tokens, out));
     return clattn__tile_min(clattn__tile_max(share, least), MOST_TOKENS);
 }
 
@@ -81,9 +81,9 @@ static int64_t run_within(int64_t tokens, int64_t leaf, int64_t leaves)
 static void set_rects(const clattn__tile_problem *p, clattn__tile_cut *cut, int64_t height,
                       int64_t columns)
 {
-    cut->rect_rows = clattn__tile_ceil_div(p->height, clattn__tile_max(height, 1));
+    cut->rect_rows = clattn__ceil_div(p->height, clattn__tile_max(height, 1));
     cut->rect_columns = columns;
-    cut->rect_height = clattn__tile_ceil_div(p->height, cut->rect_rows);
+    cut->rect_height = clattn__ceil_div(p->height, cut->rect_rows);
     cut->rect_width = clattn__tile_column_width(p->width, columns);
 }
 
@@ -116,7 +116,7 @@ static void rects_within(const clattn__tile_problem *p, const clattn__tile_limit
     }
     if (p->reach == 0) {
         const int64_t wide = clattn__tile_max(tokens / CLATTN__TILE_COLUMN, 1);
-        set_rects(p, cut, 1, clattn__tile_ceil_div(units, wide));
+        set_rects(p, cut, 1, clattn__ceil_div(units, wide));
         return;
     }
     const int64_t square = clattn__tile_max((int64_t)sqrt((double)tokens), tokens / p->height);
@@ -125,7 +125,7 @@ static void rects_within(const clattn__tile_problem *p, const clattn__tile_limit
     for (int64_t step = -1; step <= 3; step++) {
         int64_t wide = step < 3 ? square / CLATTN__TILE_COLUMN + step : units;
         wide = clattn__tile_min(clattn__tile_max(wide, 1), units);
-        const int64_t columns = clattn__tile_ceil_div(units, wide);
+        const int64_t columns = clattn__ceil_div(units, wide);
         set_rects(p, cut, tokens / clattn__tile_column_width(p->width, columns), columns);
         const double cost = halo_cost(p, cut);
         if (cost < lowest && (wide == 1 || cut->rect_height * cut->rect_width <= tokens)) {
@@ -167,8 +167,8 @@ static void grow(const clattn__tile_problem *p, const clattn__tile_limits *limit
 static void runs_of_level(const clattn__tile_cut *of, int level, clattn__tile_cut *cut)
 {
     const int64_t tiles = INT64_C(1) << level;
-    cut->q_run = pow2_ceil(clattn__tile_ceil_div(of->q_leaves, tiles));
-    cut->k_run = pow2_ceil(clattn__tile_ceil_div(of->k_leaves, tiles));
+    cut->q_run = pow2_ceil(clattn__ceil_div(of->q_leaves, tiles));
+    cut->k_run = pow2_ceil(clattn__ceil_div(of->k_leaves, tiles));
 }
 
 /* Past this, all runs are one leaf. */
@@ -232,8 +232,7 @@ static void set_class_tile(const clattn__tile_problem *p, const clattn__tile_lim
     most = clattn__tile_min(most, (int64_t)(bytes[CLATTN__TILE_RESULTS] / channels_v));
     if (p->needs_v)
         most = clattn__tile_min(most, (int64_t)(bytes[CLATTN__TILE_VALUES] / channels_v));
-    cut->class_tile =
-        clattn__tile_ceil_div(p->class_tokens, clattn__tile_ceil_div(p->class_tokens, most));
+    cut->class_tile = clattn__ceil_div(p->class_tokens, clattn__ceil_div(p->class_tokens, most));
 }
 
 /* Tiles out that no device will ever have are not paid for. */
@@ -241,7 +240,7 @@ static void trim_in_flight(const clattn__tile_limits *limits, clattn__tile_cut *
 {
     int64_t most = clattn__tile_max(cut->pool_tiles, cut->aggregate_tiles);
     most = cut->whole ? cut->tiles : clattn__tile_max(most, cut->broadcast_tiles);
-    most = clattn__tile_ceil_div(most, limits->devices);
+    most = clattn__ceil_div(most, limits->devices);
     if (most < cut->in_flight)
         cut->in_flight = (int32_t)most;
 }
@@ -278,7 +277,7 @@ static bool group(const clattn__tile_problem *p, const clattn__tile_limits *limi
     most = clattn__tile_min(most, INT32_MAX / clattn__tile_tokens(p, false));
     most = clattn__tile_min(most, INT32_MAX / clattn__tile_tokens(p, true));
     most = clattn__tile_min(most, INT32_MAX / p->heads);
-    cut->group = clattn__tile_ceil_div(p->problems, clattn__tile_ceil_div(p->problems, most));
+    cut->group = clattn__ceil_div(p->problems, clattn__ceil_div(p->problems, most));
     return clattn__tile_weigh(p, limits, cut);
 }
 
@@ -318,15 +317,15 @@ static clattn__tile_cut undecided(const clattn__tile_problem *p)
     clattn__tile_cut cut = {.q_leaf = clattn__leaf_tokens(q, p->heads, n),
                             .k_leaf = clattn__leaf_tokens(k, p->heads, n),
                             .class_tile = 1};
-    cut.q_leaves = clattn__tile_ceil_div(q, cut.q_leaf);
-    cut.k_leaves = clattn__tile_ceil_div(k, cut.k_leaf);
+    cut.q_leaves = clattn__ceil_div(q, cut.q_leaf);
+    cut.k_leaves = clattn__ceil_div(k, cut.k_leaf);
     return cut;
 }
 
 static bool cut_whole(const clattn__tile_problem *p, const clattn__tile_limits *limits,
                       const clattn__tile_cut *start, clattn__tile_cut *cut)
 {
-    const int64_t turns = clattn__tile_ceil_div(p->problems, limits->devices);
+    const int64_t turns = clattn__ceil_div(p->problems, limits->devices);
 
     *cut = *start;
     cut->whole = true;

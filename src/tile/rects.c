@@ -55,7 +55,7 @@ static int64_t column_at(int64_t width, int64_t columns, int64_t column)
 {
     if (column == columns)
         return width;
-    return clattn__tile_ceil_div(column * clattn__tile_most_columns(width), columns) *
+    return clattn__ceil_div(column * clattn__tile_most_columns(width), columns) *
            CLATTN__TILE_COLUMN;
 }
 
@@ -69,7 +69,7 @@ int64_t clattn__tile_column_width(int64_t width, int64_t columns)
 clattn_tile_rect clattn__tile_rect_at(const clattn__tile_problem *problem,
                                       const clattn__tile_cut *cut, int64_t tile)
 {
-    const int64_t class_tiles = clattn__tile_ceil_div(problem->class_tokens, cut->class_tile);
+    const int64_t class_tiles = clattn__ceil_div(problem->class_tokens, cut->class_tile);
     if (tile < class_tiles) {
         const int64_t first = tile * cut->class_tile;
         return (clattn_tile_rect){
@@ -149,7 +149,7 @@ clattn_tile_rect clattn__tile_halo(const clattn__tile_problem *problem,
 /* First and last tap lie (count - 1) in / out apart before both are rounded down, which adds less than one. */
 static int64_t most_taps(int64_t count, int64_t in, int64_t out)
 {
-    const int64_t apart = clattn__tile_ceil_div((count - 1) * in, out);
+    const int64_t apart = clattn__ceil_div((count - 1) * in, out);
     return clattn__tile_min(apart + 2 + 2 * slack(in), in);
 }
 
@@ -176,15 +176,14 @@ void clattn__tile_cell_rows(const clattn__tile_problem *problem, const clattn__t
     const int64_t end = last / problem->width + 1;
     /* Cell i is rows [floor(i height / cells), ceil((i + 1) height / cells)). */
     *first = begin * problem->agent_height / problem->height;
-    *count = clattn__tile_ceil_div(end * problem->agent_height, problem->height) - *first;
+    *count = clattn__ceil_div(end * problem->agent_height, problem->height) - *first;
 }
 
 /* `rows` rows of tokens are rows * cells / height rows of cells, and as much as a part of one more at both ends. */
 int64_t clattn__tile_most_cell_rows(const clattn__tile_problem *p, int64_t tokens)
 {
-    const int64_t rows =
-        clattn__tile_min(clattn__tile_ceil_div(tokens - 1, p->width) + 1, p->height);
-    return clattn__tile_min(clattn__tile_ceil_div(rows * p->agent_height, p->height) + 1,
+    const int64_t rows = clattn__tile_min(clattn__ceil_div(tokens - 1, p->width) + 1, p->height);
+    return clattn__tile_min(clattn__ceil_div(rows * p->agent_height, p->height) + 1,
                             p->agent_height);
 }
 

@@ -248,7 +248,7 @@ static void set_ports(clattn__tile_work *w)
     w->ports.channels[CLATTN_TILE_K] = p->heads * p->dim;
     w->ports.channels[CLATTN_TILE_V] = p->heads * p->dim_v;
     w->ports.channels[CLATTN_TILE_KEY_BIAS] = p->heads;
-    w->ports.channels[CLATTN_TILE_RGB] = 3;
+    w->ports.channels[CLATTN_TILE_RGB] = CLATTN__COLOUR;
 }
 
 clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)

@@ -118,18 +118,25 @@ static void merge_state(float *left, const float *right, int64_t dim_v)
     left[dim_v + 1] = left[dim_v + 1] * scale_left + right[dim_v + 1] * scale_right;
 }
 
-void clattn__tree_merge(const clattn__tree_node *kind, float *into, const float *right,
-                        int64_t stride)
+/* into = merge(into, right), row by row. */
+static void merge(const clattn__tree_node *kind, float *into, const float *right)
 {
     for (int64_t row = 0; row < kind->rows; row++) {
-        float *to = into + row * stride;
-        const float *from = right + row * stride;
+        float *to = into + row * kind->width;
+        const float *from = right + row * kind->width;
         if (kind->states)
             merge_state(to, from, kind->width - 2);
         else
             for (int64_t j = 0; j < kind->width; j++)
                 to[j] += from[j];
     }
+}
+
+void clattn__tree_fold(const clattn__tree_node *kind, float *nodes, int64_t count, int64_t distance)
+{
+    for (int64_t step = 1; step < count; step *= 2)
+        for (int64_t left = 0; left + step < count; left += 2 * step)
+            merge(kind, nodes + left * distance, nodes + (left + step) * distance);
 }
 
 void clattn__tree_insert(clattn__tree *tree, int level, int64_t index, float *data)
@@ -144,7 +151,7 @@ void clattn__tree_insert(clattn__tree *tree, int level, int64_t index, float *da
                 break;
             node *left = index % 2 == 0 ? own : sibling;
             node *right = index % 2 == 0 ? sibling : own;
-            clattn__tree_merge(&tree->kind, left->data, right->data, tree->kind.width);
+            merge(&tree->kind, left->data, right->data);
             right->data = NULL;
             left->level = -1;
             own = left;

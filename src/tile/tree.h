@@ -32,8 +32,11 @@ void clattn__tree_insert(clattn__tree *tree, int level, int64_t index, float *no
 /* The whole, once every leaf is in it; else NULL. Stays the tree's. */
 const float *clattn__tree_root(const clattn__tree *tree);
 
-/* into = merge(into, right), row by row; `stride` floats from row to row of both. */
-void clattn__tree_merge(const clattn__tree_node *node, float *into, const float *right,
-                        int64_t stride);
+/*
+ * The same for `count` nodes that lie `distance` floats apart, from a multiple of a power of two >= count on: the first becomes the node
+ * of all.
+ */
+void clattn__tree_fold(const clattn__tree_node *kind, float *nodes, int64_t count,
+                       int64_t distance);
 
 #endif
