@@ -98,7 +98,7 @@ static inline void softmax_rows(float16 *weights, int agents, int blocks, Runnin
  * follow each other in memory (rows of one head are often a power of two apart, which a cache does not like). `at` is the block's
  * first token within the step.
  */
-static inline void load_values(__global const float *v, const size_t *offsets, int at, int tokens,
+static inline void load_values(__global const elem *v, const size_t *offsets, int at, int tokens,
                                float16 *values)
 {
     for (int i = 0; i < tokens; i++) {
@@ -150,8 +150,8 @@ static inline void gather_values(float16 *acc, const Running *running, const flo
     }
 }
 
-/* One agent's row of `out`: DV floats from acc, each times `factor`. */
-static inline void store_values(const float16 *acc, float factor, __global float *out)
+/* One agent's row of `out`: DV elements from acc, each times `factor`. */
+static inline void store_values(const float16 *acc, float factor, __global elem *out)
 {
     for (int c = 0; c < DV / LANES; c++)
         STORE16(acc[c] * factor, out + c * LANES);
@@ -165,7 +165,8 @@ static inline void store_states(const float16 *acc, const Running *running, int 
 {
     for (int i = 0; i < agents; i++) {
         __global float *state = states + i * (DV + 2);
-        store_values(acc + i * V_CHUNKS, 1.0f, state);
+        for (int j = 0; j < DV; j++)
+            state[j] = ((const float *)(acc + i * V_CHUNKS))[j];
         state[DV] = running->m[i];
         state[DV + 1] = running->l[i];
     }
@@ -173,7 +174,7 @@ static inline void store_states(const float16 *acc, const Running *running, int 
 
 /* The tile's finished rows, `pitch` elements apart; zeros for an agent that no key was left for. */
 static inline void store_results(const float16 *acc, const Running *running, int agents,
-                                 float out_scale, long pitch, __global float *out)
+                                 float out_scale, long pitch, __global elem *out)
 {
     for (int i = 0; i < agents; i++) {
         const float l = running->l[i];
@@ -182,11 +183,11 @@ static inline void store_results(const float16 *acc, const Running *running, int
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_aggregate_wide(const Attend args, __global const float *restrict q,
-                     __global const float *restrict k, __global const float *restrict v,
+agent_aggregate_wide(const Attend args, __global const elem *restrict q,
+                     __global const elem *restrict k, __global const elem *restrict v,
                      __global const float *restrict key_bias, __global const float *restrict bias,
-                     __global const float *restrict tap, __global const float *restrict dwc_weight,
-                     __global const float *restrict dwc_bias, __global float *restrict out)
+                     __global const elem *restrict tap, __global const float *restrict dwc_weight,
+                     __global const float *restrict dwc_bias, __global elem *restrict out)
 {
     (void)tap, (void)dwc_weight, (void)dwc_bias; /* the argument list is shared with stage 2 */
     if (args.count == 0)
@@ -240,7 +241,8 @@ agent_aggregate_wide(const Attend args, __global const float *restrict q,
     if (args.leaves > 1) {
         const size_t z = (size_t)problem * (size_t)args.heads + (size_t)head;
         const size_t row = (z * (size_t)args.leaves + (size_t)leaf) * (size_t)args.queries;
-        store_states(acc, &running, agents, out + (row + (size_t)first_agent) * (DV + 2));
+        store_states(acc, &running, agents,
+                     (__global float *)out + (row + (size_t)first_agent) * (DV + 2));
     } else {
         out += view_base(args.out, picture, window, head) + first_agent * args.out.token;
         store_results(acc, &running, agents, args.out_scale, args.out.token, out);

@@ -41,7 +41,7 @@ static inline void running_begin(Running *running)
     }
 }
 
-static inline void load_values(__global const float *v, const Place *place, int first, int last,
+static inline void load_values(__global const elem *v, const Place *place, int first, int last,
                                float16 *values)
 {
     size_t offsets[BLOCK];
@@ -56,7 +56,7 @@ static inline void load_values(__global const float *v, const Place *place, int 
     }
 }
 
-static inline void load_key_rows(__global const float *k, const Place *place, int first, int count,
+static inline void load_key_rows(__global const elem *k, const Place *place, int first, int count,
                                  float16 *rows)
 {
     size_t offsets[TILE];
@@ -74,8 +74,8 @@ static inline void load_key_terms(__global const float *key_bias, const Place *p
         terms[i] = key_bias[offsets[i]] * LOG2E;
 }
 
-static inline void load_key_tile(KeyTile *keys, const Attend *args, __global const float *k,
-                                 __global const float *v, __global const float *key_bias,
+static inline void load_key_tile(KeyTile *keys, const Attend *args, __global const elem *k,
+                                 __global const elem *v, __global const float *key_bias,
                                  const Place *k_place, const Place *v_place,
                                  const Place *bias_place, int first)
 {
@@ -154,11 +154,11 @@ static inline void read_values(float16 *sums, const Running *running, const KeyT
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_broadcast_wide(const Attend args, __global const float *restrict q,
-                     __global const float *restrict k, __global const float *restrict v,
+agent_broadcast_wide(const Attend args, __global const elem *restrict q,
+                     __global const elem *restrict k, __global const elem *restrict v,
                      __global const float *restrict key_bias, __global const float *restrict bias,
-                     __global const float *restrict tap, __global const float *restrict dwc_weight,
-                     __global const float *restrict dwc_bias, __global float *restrict out)
+                     __global const elem *restrict tap, __global const float *restrict dwc_weight,
+                     __global const float *restrict dwc_bias, __global elem *restrict out)
 {
     if (args.count == 0)
         return;

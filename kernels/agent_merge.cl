@@ -66,7 +66,7 @@ static inline void node_write(const Leaves leaves, int first, int count, const S
 }
 
 __kernel void agent_merge(const Merge args, __global float *restrict states,
-                          __global float *restrict out)
+                          __global elem *restrict out)
 {
     const int j = (int)get_global_id(0);
     const int agent = (int)get_global_id(1);
@@ -94,5 +94,5 @@ __kernel void agent_merge(const Merge args, __global float *restrict states,
         }
     }
     const State root = node_read(leaves, 0, args.leaves);
-    out[target + j] = root.l > 0.0f ? args.out_scale * root.acc / root.l : 0.0f;
+    STORE(root.l > 0.0f ? args.out_scale * root.acc / root.l : 0.0f, out + target + j);
 }

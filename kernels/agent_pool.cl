@@ -47,7 +47,7 @@ static inline float cell_mean(const Cell cell, float sum)
 
 /* The sum of one channel over the cell's tokens in one leaf; q points at the channel of token 0. */
 static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int window,
-                             __global const float *q)
+                             __global const elem *q)
 {
     const Grid grid = args.grid;
     const long width = grid.window_w;
@@ -65,12 +65,12 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
         const int x1 = (int)min((long)cell.x1, end - row);
         if (x0 >= x1)
             continue;
-        __global const float *token =
+        __global const elem *token =
             args.run ? q + (row + x0 - run_begin) * args.q.token
                      : q + token_offset(args.q, grid, window, grid.class_tokens + (int)row + x0);
         int column = (window_column + x0) % grid.width;
         for (int x = x0; x < x1; x++) {
-            sum += *token;
+            sum += LOAD(token);
             column++;
             token += args.q.token;
             if (column == grid.width) { /* a shifted window wraps */
@@ -86,8 +86,8 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
  * With one slot the cell's mean goes to `out`; else, and in a run, the sum of (cell, leaf) to `sums`.
  * Leaves that a cell skips give 0.
  */
-__kernel void agent_pool_partial(const Pool args, __global const float *restrict q,
-                                 __global float *restrict sums, __global float *restrict out)
+__kernel void agent_pool_partial(const Pool args, __global const elem *restrict q,
+                                 __global float *restrict sums, __global elem *restrict out)
 {
     const int channel = (int)get_global_id(0);
     const int number = (int)get_global_id(1) / args.slots;
@@ -106,8 +106,8 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
     const float sum =
         leaf_sum(args, cell, leaf, window, q + view_base(args.q, picture, window, head) + dim);
     if (args.slots == 1 && !args.run) {
-        out[view_base(args.out, picture, window, head) + (size_t)(number * args.out.token + dim)] =
-            cell_mean(cell, sum);
+        out += view_base(args.out, picture, window, head) + (size_t)(number * args.out.token + dim);
+        STORE(cell_mean(cell, sum), out);
         return;
     }
     const size_t cells = (size_t)args.agent_h * (size_t)args.agent_w;
@@ -120,7 +120,7 @@ __kernel void agent_pool_partial(const Pool args, __global const float *restrict
  * they have been added before.
  */
 __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
-                               __global float *restrict out)
+                               __global elem *restrict out)
 {
     const int channel = (int)get_global_id(0);
     const int number = (int)get_global_id(1);
@@ -152,6 +152,7 @@ __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
 
     const int head = channel / args.dim;
     const int dim = channel % args.dim;
-    out[view_base(args.out, p / args.windows, p % args.windows, head) +
-        (size_t)(number * args.out.token + dim)] = cell_mean(cell, partial[0]);
+    out += view_base(args.out, p / args.windows, p % args.windows, head) +
+           (size_t)(number * args.out.token + dim);
+    STORE(cell_mean(cell, partial[0]), out);
 }

@@ -82,7 +82,7 @@ static inline void stage_keys(const Attend args, const Tile tile, int key0,
 }
 
 /* q k^T of the item's tokens (rows) with its agents, in whichever stage. */
-static inline Block find_products(const Tile tile, __global const float *q, __global const float *k)
+static inline Block find_products(const Tile tile, __global const elem *q, __global const elem *k)
 {
     __local float4 *q_tile = tile.staging;
     __local float4 *k_tile = tile.staging + CHUNK * Q_ROW;
@@ -115,8 +115,8 @@ static inline float4 add_key(float4 s, float add)
 }
 
 /* s of the item's keys (rows) with its queries. */
-static inline Block find_logits(const Attend args, const Tile tile, __global const float *q,
-                                __global const float *k, __global const float *bias)
+static inline Block find_logits(const Attend args, const Tile tile, __global const elem *q,
+                                __global const elem *k, __global const float *bias)
 {
     const Block by_token = add_bias(find_products(tile, q, k), args, tile, bias);
     const Block s = STAGE == 1 ? by_token : transpose(by_token);
@@ -161,7 +161,7 @@ static inline void update_softmax(Partial *partial, const Block s, const Tile ti
 }
 
 /* acc += weights * V, a slice of keys at a time. Keys that do not count are not even read. */
-static inline void add_values(Partial *partial, const Tile tile, __global const float *v)
+static inline void add_values(Partial *partial, const Tile tile, __global const elem *v)
 {
     TILE_LOOP
     for (int slice = 0; slice < TK; slice += SLICE) {
@@ -188,11 +188,11 @@ static inline void add_values(Partial *partial, const Tile tile, __global const 
 }
 
 __attribute__((reqd_work_group_size(WG, 1, 1))) __kernel void
-attend_tile(const Attend args, __global const float *restrict q, __global const float *restrict k,
-            __global const float *restrict v, __global const float *restrict key_bias,
-            __global const float *restrict bias, __global const float *restrict tap,
+attend_tile(const Attend args, __global const elem *restrict q, __global const elem *restrict k,
+            __global const elem *restrict v, __global const float *restrict key_bias,
+            __global const float *restrict bias, __global const elem *restrict tap,
             __global const float *restrict dwc_weight, __global const float *restrict dwc_bias,
-            __global float *restrict out)
+            __global elem *restrict out)
 {
     __local float4 staging[STAGING], softmax[TK * Q_ROW], tap_weight[TOKENS];
     __local int4 tap_place[TOKENS];

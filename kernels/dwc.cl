@@ -35,9 +35,9 @@
 #define LOADS(p)     SIZED(LOAD, CHANNELS)(p)
 #define STORES(x, p) SIZED(STORE, CHANNELS)(x, p)
 
-/* One element of each channel, `stride` apart. (Scalars only: see wide.clh about literals.) */
-#define SPREAD1(p, stride)  LOAD(p)
-#define SPREAD2(p, stride)  LOAD(p), LOAD((p) + (stride))
+/* One weight of each channel, `stride` apart. (Scalars only: see wide.clh about literals.) */
+#define SPREAD1(p, stride)  (p)[0]
+#define SPREAD2(p, stride)  (p)[0], (p)[stride]
 #define SPREAD4(p, stride)  SPREAD2(p, stride), SPREAD2((p) + 2 * (stride), stride)
 #define SPREAD8(p, stride)  SPREAD4(p, stride), SPREAD4((p) + 4 * (stride), stride)
 #define SPREAD16(p, stride) SPREAD8(p, stride), SPREAD8((p) + 8 * (stride), stride)
@@ -83,13 +83,13 @@ static inline int wrapped(int at, int size)
 }
 
 /* sum[i] += weight * v at column x + i of the window, in a row of the map; columns outside are zeros. */
-static inline void add_tap(const Dwc args, const Run run, __global const float *row, int x,
+static inline void add_tap(const Dwc args, const Run run, __global const elem *row, int x,
                            floats weight, floats *sum)
 {
     const int width = args.grid.width;
     const int column = wrapped(run.left + x, width);
     if (x >= run.first_x && x + TOKENS <= run.end_x && column + TOKENS <= width) {
-        __global const float *at = row + column * args.v.token;
+        __global const elem *at = row + column * args.v.token;
         CLATTN_UNROLL
         for (int i = 0; i < TOKENS; i++)
             sum[i] = MAD(weight, LOADS(at + i * args.v.token), sum[i]);
@@ -106,7 +106,7 @@ static inline void add_tap(const Dwc args, const Run run, __global const float *
  * The convolution; `map` points at the channels of v's first map token, `weight` at the first
  * channel's size x size kernel.
  */
-static inline void convolve(const Dwc args, const Run run, __global const float *map,
+static inline void convolve(const Dwc args, const Run run, __global const elem *map,
                             __global const float *weight, floats *sum)
 {
     const int reach = args.size / 2;
@@ -143,11 +143,11 @@ static inline Taps resize_taps(int i, int in, int out)
 }
 
 /* v resized to a row of the output, between two rows of v, at column x (of a tile: its own). */
-static inline floats resized_at(const Dwc args, const Taps rows, __global const float *map, int x)
+static inline floats resized_at(const Dwc args, const Taps rows, __global const elem *map, int x)
 {
     const Taps columns = resize_taps(args.left + x, args.v_w, args.map_w);
-    __global const float *above = map + (rows.first - args.v_top) * args.v.row;
-    __global const float *below = map + (rows.second - args.v_top) * args.v.row;
+    __global const elem *above = map + (rows.first - args.v_top) * args.v.row;
+    __global const elem *below = map + (rows.second - args.v_top) * args.v.row;
     const long left = (columns.first - args.v_left) * args.v.token;
     const long right = (columns.second - args.v_left) * args.v.token;
     const floats upper_left = LOADS(above + left);
@@ -159,7 +159,7 @@ static inline floats resized_at(const Dwc args, const Taps rows, __global const 
 }
 
 /* The convolution over the resized v, which has no windows. */
-static inline void convolve_resized(const Dwc args, const Run run, __global const float *map,
+static inline void convolve_resized(const Dwc args, const Run run, __global const elem *map,
                                     __global const float *weight, floats *sum)
 {
     const int reach = args.size / 2;
@@ -177,7 +177,7 @@ static inline void convolve_resized(const Dwc args, const Run run, __global cons
 }
 
 /* The token itself: v at column x of the run's row. */
-static inline floats own_value(const Dwc args, const Run run, __global const float *map, int x,
+static inline floats own_value(const Dwc args, const Run run, __global const elem *map, int x,
                                bool resized)
 {
     if (resized)
@@ -186,14 +186,14 @@ static inline floats own_value(const Dwc args, const Run run, __global const flo
                  wrapped(run.left + x, args.grid.width) * args.v.token);
 }
 
-static inline void finish(const Dwc args, floats sum, __global float *out)
+static inline void finish(const Dwc args, floats sum, __global elem *out)
 {
     STORES(args.accumulate ? LOADS(out) + sum : sum, out);
 }
 
-__kernel void dwc(const Dwc args, __global const float *restrict v,
+__kernel void dwc(const Dwc args, __global const elem *restrict v,
                   __global const float *restrict weight, __global const float *restrict bias,
-                  __global float *restrict out)
+                  __global elem *restrict out)
 {
     const int group = (int)get_global_id(0); /* of channels */
     const int place = (int)get_global_id(1); /* class tokens, then the runs of each row */
@@ -220,7 +220,7 @@ __kernel void dwc(const Dwc args, __global const float *restrict v,
         return;
     }
 
-    __global const float *map = v + grid.class_tokens * args.v.token;
+    __global const elem *map = v + grid.class_tokens * args.v.token;
     floats sum[TOKENS];
     CLATTN_UNROLL
     for (int i = 0; i < TOKENS; i++)
@@ -233,7 +233,8 @@ __kernel void dwc(const Dwc args, __global const float *restrict v,
             convolve(args, run, map, weight, sum);
     }
 
-    const floats add = args.has_bias ? LOADS(bias + args.bias_offset + channel) : (floats)(0.0f);
+    const floats add =
+        args.has_bias ? SPREAD(bias + args.bias_offset + channel, 1) : (floats)(0.0f);
     out +=
         grid.class_tokens * args.out.token + wrapped(run.top + run.y, grid.height) * args.out.row;
     CLATTN_UNROLL
