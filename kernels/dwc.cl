@@ -35,7 +35,7 @@
 #define LOADS(p)     SIZED(LOAD, CHANNELS)(p)
 #define STORES(x, p) SIZED(STORE, CHANNELS)(x, p)
 
-/* One weight of each channel, `stride` apart. (Scalars only: see wide.clh about literals.) */
+/* One weight of each channel, `stride` apart. (Scalars only: see wide_rows.clh about literals.) */
 #define SPREAD1(p, stride)  (p)[0]
 #define SPREAD2(p, stride)  (p)[0], (p)[stride]
 #define SPREAD4(p, stride)  SPREAD2(p, stride), SPREAD2((p) + 2 * (stride), stride)
