@@ -7,14 +7,14 @@
  * traffic  K, V once per agent tile; writes (DV + 2) * queries floats per leaf
  * flops    2 * queries * keys * (D + DV), queries * keys exponentials
  * barriers none
- * macros   D, DV, ROWS (wide.clh), STEP {32, 64, 96, 128, ...}
+ * macros   D, DV, ROWS, VECTORS (wide.clh), STEP {32, 64, 96, 128, ...}
  */
 #ifndef STEP
 #define STEP 128 /* tokens whose logits are held at a time */
 #endif
 
-#define LOGIT_ROW  (STEP / LANES) /* vectors of logits per agent */
-#define STEP_PARTS (STEP / BLOCK)
+#define LOGIT_ROW (STEP / LANES)                 /* vectors of logits per agent */
+#define V_GROUPED (V_CHUNKS / VECTORS * VECTORS) /* vectors of a row of V in whole groups */
 
 /* The running softmax of a tile of agents; rescale: what the sums so far are to be multiplied by. */
 typedef struct Running {
@@ -94,9 +94,9 @@ static inline void softmax_rows(float16 *weights, int agents, int blocks, Runnin
 }
 
 /*
- * The rows of V of one block, side by side for the register tile: pairs of vectors, token after token, so that a pair's rows
- * follow each other in memory (rows of one head are often a power of two apart, which a cache does not like). `at` is the block's
- * first token within the step.
+ * The rows of V of one block, side by side for the register tile: groups of VECTORS vectors, token after token, so that a group's
+ * rows follow each other in memory (rows of one head are often a power of two apart, which a cache does not like). What is left of a
+ * row comes last, vector by vector. `at` is the block's first token within the step.
  */
 static inline void load_values(__global const elem *v, const size_t *offsets, int at, int tokens,
                                float16 *values)
@@ -104,12 +104,10 @@ static inline void load_values(__global const elem *v, const size_t *offsets, in
     for (int i = 0; i < tokens; i++) {
         float16 row[V_CHUNKS];
         load_row(v + offsets[i], DV, row, 1);
-        for (int c = 0; c < V_CHUNKS / 2; c++) {
-            values[2 * (c * STEP + at + i)] = row[2 * c];
-            values[2 * (c * STEP + at + i) + 1] = row[2 * c + 1];
-        }
-        if (V_CHUNKS % 2 != 0)
-            values[V_CHUNKS / 2 * 2 * STEP + at + i] = row[V_CHUNKS - 1];
+        for (int c = 0; c < V_GROUPED; c++)
+            values[c / VECTORS * VECTORS * STEP + (at + i) * VECTORS + c % VECTORS] = row[c];
+        for (int c = V_GROUPED; c < V_CHUNKS; c++)
+            values[c * STEP + at + i] = row[c];
     }
 }
 
@@ -117,8 +115,8 @@ static inline void load_values(__global const elem *v, const size_t *offsets, in
 UNFOLDED void gather_rows(float16 *acc, const float *rescale, const float *weights,
                           const float16 *values, int tokens, const int vectors, const int rows)
 {
-    float16 sums[SUMS];
-    tile_sums(sums, weights, STEP, values, tokens, vectors, rows);
+    float16 sums[ROWS * VECTORS];
+    tile_sums(sums, weights, STEP, values, vectors, tokens, vectors, rows);
     CLATTN_UNROLL
     for (int i = 0; i < rows; i++) {
         CLATTN_UNROLL
@@ -137,14 +135,12 @@ static inline void gather_values(float16 *acc, const Running *running, const flo
         const float *rescale = running->rescale + first;
         const float *w = (const float *)(weights + first * LOGIT_ROW);
         float16 *to = acc + first * V_CHUNKS;
-        for (int c = 0; c < V_CHUNKS / 2; c++) {
-#define GATHER_PAIR(rows)                                                                          \
-    gather_rows(to + 2 * c, rescale, w, values + 2 * c * STEP, tokens, 2, rows)
-            WITH_ROWS(rows, GATHER_PAIR)
+        for (int c = 0; c < V_GROUPED; c += VECTORS) {
+#define GATHER_GROUP(rows) gather_rows(to + c, rescale, w, values + c * STEP, tokens, VECTORS, rows)
+            WITH_ROWS(rows, GATHER_GROUP)
         }
-        if (V_CHUNKS % 2 != 0) {
-#define GATHER_LAST(rows)                                                                          \
-    gather_rows(to + V_CHUNKS - 1, rescale, w, values + (V_CHUNKS - 1) * STEP, tokens, 1, rows)
+        for (int c = V_GROUPED; c < V_CHUNKS; c++) {
+#define GATHER_LAST(rows) gather_rows(to + c, rescale, w, values + c * STEP, tokens, 1, rows)
             WITH_ROWS(rows, GATHER_LAST)
         }
     }

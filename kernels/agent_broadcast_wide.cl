@@ -7,7 +7,7 @@
  * traffic  Q once, K and V once per PASS queries, tap dwc_size^2 times from cache
  * flops    2 * queries * keys * (D + DV) + 2 * queries * dwc_size^2 * DV, queries * keys exponentials
  * barriers none
- * macros   D, DV, ROWS (wide.clh), QUERY_BLOCK, a multiple of 32; PASS follows from D and DV
+ * macros   D, DV, ROWS, VECTORS (wide.clh), QUERY_BLOCK, a multiple of 32; PASS follows from D and DV
  */
 #ifndef QUERY_BLOCK
 #define QUERY_BLOCK 256
@@ -128,15 +128,21 @@ static inline void softmax_columns(float16 *weights, int keys, Running *running)
     }
 }
 
-/* sums = sums * rescale + values . weights, for `rows` (constant) channels; a first tile has no sums yet. */
+/* sums = sums * rescale + values . weights, for `rows` (constant) channels, VECTORS of each; a first tile has no sums yet. */
 UNFOLDED void read_rows(float16 *sums, const float16 *rescale, const float *values,
                         const float16 *weights, int keys, bool first_tile, const int rows)
 {
-    float16 tile[SUMS];
-    tile_sums(tile, values, TILE, weights, keys, 2, rows);
+    float16 tile[ROWS * VECTORS];
+    tile_sums(tile, values, TILE, weights, 2, keys, VECTORS, rows);
     CLATTN_UNROLL
-    for (int i = 0; i < 2 * rows; i++)
-        sums[i] = first_tile ? tile[i] : MAD(sums[i], rescale[i % 2], tile[i]);
+    for (int i = 0; i < rows; i++) {
+        CLATTN_UNROLL
+        for (int v = 0; v < VECTORS; v++) {
+            const float16 sum = tile[i * VECTORS + v];
+            float16 *to = sums + 2 * i + v;
+            *to = first_tile ? sum : MAD(*to, rescale[v], sum);
+        }
+    }
 }
 
 static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
@@ -147,9 +153,11 @@ static inline void read_values(float16 *sums, const Running *running, const KeyT
         const int rows = (piece + 1) * DV / PIECES(DV) - first;
         const float *values = (const float *)(keys->values + first * (TILE / LANES));
         float16 *to = sums + 2 * first;
+        for (int v = 0; v < 2; v += VECTORS) {
 #define READ_ROWS(rows)                                                                            \
-    read_rows(to, running->rescale, values, weights, keys->count, first_tile, rows)
-        WITH_ROWS(rows, READ_ROWS)
+    read_rows(to + v, running->rescale + v, values, weights + v, keys->count, first_tile, rows)
+            WITH_ROWS(rows, READ_ROWS)
+        }
     }
 }
 

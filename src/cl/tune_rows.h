@@ -1,4 +1,6 @@
 /*
+ * The rows of tuned values: of the wide kernels, and of attend_tile, which has one per work-group size.
+ *
  * The tile rows of attend_tile (kernels/tile.clh): one per work-group size, smallest first, and which one a head width starts with.
  *
  * A row's local memory in bytes does not depend on the head widths beyond this bound: with q = tile_q / 4 + 1 and k = tile_k / 4 + 1,
@@ -73,6 +75,31 @@ static inline const clattn__tile_row *clattn__tile_row_first(int64_t dim, int64_
             clattn__tile_row_local_bytes(row) > max_local_bytes))
         row = clattn__tile_row_smaller(row);
     return row;
+}
+
+/*
+ * The wide shape (kernels/wide.clh), passed to its kernels as ROWS, VECTORS, STEP, QUERY_BLOCK. The register tile holds
+ * rows * vectors sums of 16 floats beside `vectors` vectors and a scalar: 15 of 16 registers of 8 floats, 19 of 32
+ * registers of 16 floats.
+ */
+typedef struct clattn__wide_row {
+    int32_t rows;    /* 1 .. 12 */
+    int32_t vectors; /* 1 or 2 */
+    int32_t step;    /* stage 1: tokens whose weights are held; results depend on it: never tuned */
+    int32_t query_block; /* stage 2: queries of a work-item; a multiple of 32 */
+} clattn__wide_row;
+
+enum { CLATTN__WIDE_NARROW, CLATTN__WIDE_BROAD };
+
+static const clattn__wide_row clattn__wide_rows[] = {
+    [CLATTN__WIDE_NARROW] = {.rows = 6, .vectors = 1, .step = 128, .query_block = 128},
+    [CLATTN__WIDE_BROAD] = {.rows = 8, .vectors = 2, .step = 128, .query_block = 128},
+};
+
+/* By the floats that the device likes to work on at once: AVX-512 says 16, AVX2 says 8, NEON 4. */
+static inline const clattn__wide_row *clattn__wide_row_first(uint32_t vector_width)
+{
+    return &clattn__wide_rows[vector_width >= 16 ? CLATTN__WIDE_BROAD : CLATTN__WIDE_NARROW];
 }
 
 #endif

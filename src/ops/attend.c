@@ -12,9 +12,6 @@ enum { KERNEL_ATTEND };
 
 #define BUFFERS 9
 
-/* Queries per work-item of agent_broadcast_wide. */
-#define WIDE_QUERY_BLOCK 128
-
 /* Agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
 #define TILE_MIN  40
 #define TILE_MAX  64
@@ -94,13 +91,14 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
     clattn__kernel_spec spec = {.local = {row != NULL ? (size_t)row->work_group : 1, 1, 1}};
+    const clattn__wide_row *wide = clattn__wide_row_first(plan->ctx->device.vector_width);
     const size_t room = sizeof spec.options;
     const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d", (int)a->dim, (int)a->dim_v);
     char *more = spec.options + length;
 
     at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
     at->work_group = row != NULL ? row->work_group : 1;
-    at->query_block = row != NULL ? row->tile_q : WIDE_QUERY_BLOCK;
+    at->query_block = row != NULL ? row->tile_q : wide->query_block;
     at->value_blocks = row != NULL ? (int)clattn__ceil_div(a->dim_v, row->block_dv) : 1;
     a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
     cut(plan->ctx, at, a);
@@ -109,11 +107,11 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
         snprintf(more, room - (size_t)length,
                  " -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d", at->stage, row->work_group,
                  row->tile_q, row->tile_k, row->chunk_d, row->block_dv);
-    } else if (at->stage == 1) {
-        spec.file = spec.name = "agent_aggregate_wide";
     } else {
-        spec.file = spec.name = "agent_broadcast_wide";
-        snprintf(more, room - (size_t)length, " -DQUERY_BLOCK=%d", WIDE_QUERY_BLOCK);
+        spec.file = spec.name = at->stage == 1 ? "agent_aggregate_wide" : "agent_broadcast_wide";
+        snprintf(more, room - (size_t)length, " -DROWS=%d -DVECTORS=%d -D%s=%d", wide->rows,
+                 wide->vectors, at->stage == 1 ? "STEP" : "QUERY_BLOCK",
+                 at->stage == 1 ? wide->step : wide->query_block);
     }
     Attend nothing = *a;
     nothing.first = 0;
