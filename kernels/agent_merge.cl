@@ -1,7 +1,7 @@
 /*
  * agent_merge: the leaf states of every (problem, agent) become one along the binary tree over leaf
  * numbers, then the output.
- * map      item = one channel of one agent; global = (dim_v, queries, batch * windows * heads), any
+ * map      item = one channel of one agent; global = (dim_v, count, batch * windows * heads), any
  *          local size, the first two rounded up to whole groups; nothing to do where dim_v == 0
  * traffic  about three times the states, then dim_v floats per agent
  * flops    about 10 per state and channel
@@ -69,13 +69,13 @@ __kernel void agent_merge(const Merge args, __global float *restrict states,
                           __global elem *restrict out)
 {
     const int j = (int)get_global_id(0);
-    const int agent = (int)get_global_id(1);
+    const int agent = args.first + (int)get_global_id(1);
     const int z = (int)get_global_id(2);
     const int head = z % args.heads;
     const int p = z / args.heads;
     const size_t target =
         view_base(args.out, p / args.windows, p % args.windows, head) + agent * args.out.token;
-    if (j >= args.dim_v || agent >= args.queries)
+    if (j >= args.dim_v || (int)get_global_id(1) >= args.count)
         return;
 
     const size_t state_floats = (size_t)args.dim_v + 2;

@@ -1,9 +1,9 @@
 /*
  * agent_pool: the agents, as the adaptive average of q over the cells of each window's map (partial
  * sums per leaf, then their merge along the tree over leaf numbers).
- * map      item = one channel; agent_pool_partial: global = (heads * dim, cells * slots, batch *
- *          windows); agent_pool_merge: (heads * dim, cells, batch * windows); any local size, the
- *          first two rounded up to whole groups; nothing to do where heads == 0
+ * map      item = one channel; agent_pool_partial: global = (heads * dim, count, batch * windows);
+ *          agent_pool_merge: likewise; any local size, the first two rounded up to whole groups;
+ *          nothing to do where heads == 0
  * traffic  q about once (cells overlap by a row or column where the sizes do not divide)
  * flops    one addition per token and channel
  *
@@ -90,13 +90,15 @@ __kernel void agent_pool_partial(const Pool args, __global const elem *restrict 
                                  __global float *restrict sums, __global elem *restrict out)
 {
     const int channel = (int)get_global_id(0);
-    const int number = (int)get_global_id(1) / args.slots;
-    const int slot = (int)get_global_id(1) % args.slots;
+    const int place = args.first + (int)get_global_id(1);
+    const int number = args.run ? place % args.cells : place / args.slots;
+    const int slot = args.run ? place / args.cells : place % args.slots;
     const int p = (int)get_global_id(2);
     const int channels = args.heads * args.dim;
     const Cell cell = cell_at(args, args.first_cell + number);
     const int leaf = (args.run ? args.first_leaf : cell.first_leaf) + slot;
-    if (channel >= channels || number >= args.cells || (!args.run && leaf > cell.last_leaf))
+    if (channel >= channels || (int)get_global_id(1) >= args.count ||
+        (!args.run && leaf > cell.last_leaf))
         return;
 
     const int head = channel / args.dim;
@@ -123,10 +125,10 @@ __kernel void agent_pool_merge(const Pool args, __global float *restrict sums,
                                __global elem *restrict out)
 {
     const int channel = (int)get_global_id(0);
-    const int number = (int)get_global_id(1);
+    const int number = args.first + (int)get_global_id(1);
     const int p = (int)get_global_id(2);
     const int channels = args.heads * args.dim;
-    if (channel >= channels || number >= args.agent_h * args.agent_w)
+    if (channel >= channels || (int)get_global_id(1) >= args.count)
         return;
 
     const Cell cell = cell_at(args, number);

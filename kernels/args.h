@@ -105,6 +105,7 @@ typedef struct Merge {
     View out; /* token stride: agents */
     i32 heads, windows, queries, leaves, dim_v;
     float out_scale;
+    i32 first, count; /* of the agents: those of this launch */
 } Merge;
 
 /*
@@ -125,6 +126,11 @@ typedef struct Pool {
     i32 slots;       /* most leaves that any cell touches; run: its leaves */
     i32 cells;       /* of a problem; run: of this launch */
     i32 run, first_leaf, first_cell;
+    /*
+     * What of each window this launch does: places [first, first + count). The partial sums: place = cell * slots + slot; run: slot *
+     * cells + cell. The merge: place = cell.
+     */
+    i32 first, count;
     i32 pad;
 } Pool;
 
@@ -160,7 +166,7 @@ typedef struct Features {
 } Features;
 
 typedef struct Norms {
-    i64 count; /* rows */
+    i64 first, count; /* rows of this launch: [first, first + count) */
     i32 dim;
     i32 pad;
 } Norms;

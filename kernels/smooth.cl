@@ -52,9 +52,9 @@ __kernel void smooth_features(const Features args, __global const float *restric
 __kernel void smooth_norms(const Norms args, __global const float *restrict rows,
                            __global float *restrict norms)
 {
-    const size_t i = get_global_id(0);
-    if (i >= (size_t)args.count)
+    if (get_global_id(0) >= (size_t)args.count)
         return;
+    const size_t i = (size_t)args.first + get_global_id(0);
     __global const float *row = rows + i * (size_t)args.dim;
     float sum = 0.0f;
     for (int j = 0; j < args.dim; j++)

@@ -66,7 +66,8 @@ static void run_aggregate(problem *pr, int order)
                          .queries = a->queries,
                          .leaves = a->leaves,
                          .dim_v = a->dim_v,
-                         .out_scale = a->out_scale};
+                         .out_scale = a->out_scale,
+                         .count = a->queries};
     for (int64_t i = 0; a->leaves > 1 && i < agents; i++)
         ops->merge(&merge, states, pr->values, item_in_order(i, agents, order));
     free(states);
@@ -213,7 +214,8 @@ static void test_merge_adds_along_the_tree(void **state)
                          .queries = 1,
                          .leaves = leaves,
                          .dim_v = 1,
-                         .out_scale = 1.0f};
+                         .out_scale = 1.0f,
+                         .count = 1};
         ops->merge(&a, states[0], &out, 0);
         assert_true(out == tree_sum(leaf, 0, 64, leaves));
     }

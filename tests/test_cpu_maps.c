@@ -59,8 +59,10 @@ static void check_pool(const form *f, int agent_h, int agent_w, int leaf)
     a.slots = leaf >= pr.tokens ? 1 : (i32)ceil_div(pr.tokens, leaf);
     float *out = new_floats((size_t)(pictures * cells * channels), NAN);
     float *sums = new_floats((size_t)(pictures * cells * channels * a.slots), NAN);
-    for (int64_t i = (int64_t)pictures * cells * a.slots; i-- > 0;)
+    a.count = (i32)(cells * a.slots);
+    for (int64_t i = (int64_t)pictures * a.count; i-- > 0;)
         ops->pool_partial(&a, pr.map, sums, out, i);
+    a.count = (i32)cells;
     for (int64_t i = 0; a.slots > 1 && i < (int64_t)pictures * cells; i++)
         ops->pool_merge(&a, sums, out, i);
 

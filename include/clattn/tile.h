@@ -78,7 +78,9 @@ typedef struct clattn_tile_options {
     uint64_t host_bytes;
     /* Largest single buffer (0: the device's limit). */
     uint64_t allocation_bytes;
-    /* What a launch should stay under, in milliseconds (0: 50). The first launches are small and measure the device. */
+    /*
+     * What a launch should stay under, in milliseconds (0: 50). The first launches of each kind of work are small and measure the device.
+     */
     double launch_ms;
     /* 1: the sink takes full-width rectangles, in order, from top to bottom. Not with windows. */
     int32_t strips;
@@ -119,7 +121,10 @@ typedef struct clattn_tile_io {
     /* With P = batch * windows: (P, n, heads, head_dim) where agents_given, (P, n, heads) where has_agent_vector. */
     const float *agents;
     const float *agent_vector;
-    /* May be NULL: called with the part that is done, 0 .. 1; anything but 0 cancels. */
+    /*
+     * May be NULL: called with the part that is done, 0 .. 1; anything but 0 cancels: the launches in hand, one per tile in flight,
+     * end, and no other begins.
+     */
     int (*progress)(void *user, double fraction);
     void *progress_user;
     /* NULL, or receives what the failing callback returned. */

@@ -12,12 +12,14 @@
 #define CLATTN_SRC_CL_LAUNCH_H
 
 #include "base/context.h"
+#include "base/pace.h"
 #include "cl/cl.h"
 #include "clattn/ops.h"
 
 typedef struct clattn__chain {
     clattn_context *ctx;
     const clattn_sync *sync;
+    const clattn__pacer *pacer; /* NULL, or what cuts the run; set after clattn__chain_begin() */
     cl_event
         last; /* of the launch before, where the queue is out-of-order or the caller wants `done` */
     bool started; /* the caller's wait list has been used */

@@ -28,18 +28,18 @@ typedef struct clattn__cpu_ops {
     void (*aggregate)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
     /* item = (p * ceil(queries / CLATTN__CPU_QUERY_BLOCK) + block) * heads + h */
     void (*broadcast)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
-    /* item = z * queries + agent */
+    /* item = z * count + agent - first */
     void (*merge)(const Merge *args, float *states, float *out, int64_t item);
-    /* item = (p * n + cell) * slots + slot; `sums` is the partial buffer, or unused where slots == 1 */
+    /* item = p * count + place - first; `sums` is the partial buffer, or unused where slots == 1 */
     void (*pool_partial)(const Pool *args, const float *q, float *sums, float *out, int64_t item);
-    /* item = p * n + cell */
+    /* item = p * count + cell - first */
     void (*pool_merge)(const Pool *args, float *sums, float *out, int64_t item);
     /* item = p * rows + row of the output window; class tokens are row 0's work */
     void (*dwc)(const Dwc *args, const float *v, const float *weight, const float *bias, float *out,
                 int64_t item);
     /* item = a row of the picture */
     void (*smooth_features)(const Features *args, const float *rgb, float *features, int64_t item);
-    /* item = a block of CLATTN__CPU_QUERY_BLOCK rows */
+    /* item = a block of CLATTN__CPU_QUERY_BLOCK rows, counted from `first` */
     void (*smooth_norms)(const Norms *args, const float *rows, float *norms, int64_t item);
 } clattn__cpu_ops;
 

@@ -28,8 +28,8 @@ static void merge_states(float *restrict left, const float *restrict right, i32 
 
 void cpu_merge(const Merge *args, float *states, float *out, int64_t item)
 {
-    const i64 z = item / args->queries;
-    const i32 agent = (i32)(item % args->queries);
+    const i64 z = item / args->count;
+    const i32 agent = args->first + (i32)(item % args->count);
     const i32 dim_v = args->dim_v;
     const i64 leaf_stride = (i64)args->queries * (dim_v + 2);
     const tokens out_at =

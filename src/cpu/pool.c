@@ -79,10 +79,13 @@ static float *agent_row(const Pool *args, float *out, i64 p, i32 number, i32 hea
 void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out, int64_t item)
 {
     const i64 cells = (i64)args->agent_h * args->agent_w;
-    const i64 p = item / args->slots / cells;
-    const i32 number = (i32)(item / args->slots % cells);
+    const i64 p = item / args->count;
+    const i32 place = args->first + (i32)(item % args->count);
+    const i32 number = args->run ? place % args->cells : place / args->slots;
+    const i32 slot = args->run ? place / args->cells : place % args->slots;
+    const i64 sum = ((p * cells + number) * args->slots + slot) * args->heads;
     const cell c = cell_at(args, args->first_cell + number);
-    const i32 leaf = (args->run ? args->first_leaf : c.first_leaf) + (i32)(item % args->slots);
+    const i32 leaf = (args->run ? args->first_leaf : c.first_leaf) + slot;
     if (!args->run && leaf > c.last_leaf)
         return;
 
@@ -93,7 +96,7 @@ void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out,
             leaf_sum(args, &c, leaf, &q_at, q, mean);
             write_mean(args, &c, mean, mean);
         } else {
-            leaf_sum(args, &c, leaf, &q_at, q, sums + (item * args->heads + head) * args->dim);
+            leaf_sum(args, &c, leaf, &q_at, q, sums + (sum + head) * args->dim);
         }
     }
 }
@@ -102,11 +105,12 @@ void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
 {
     const i64 cells = (i64)args->agent_h * args->agent_w;
     const i64 channels = (i64)args->heads * args->dim;
-    const i32 number = (i32)(item % cells);
+    const i64 p = item / args->count;
+    const i32 number = args->first + (i32)(item % args->count);
     const cell c = cell_at(args, number);
     const i64 first = c.first_leaf;
     const i64 last = c.last_leaf;
-    float *partial = sums + item * args->slots * channels;
+    float *partial = sums + (p * cells + number) * args->slots * channels;
 
     /*
      * The nodes of a level start at multiples of `step`; a node lies in the slot of its first leaf
@@ -124,5 +128,5 @@ void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
         }
     for (i32 head = 0; head < args->heads; head++)
         write_mean(args, &c, partial + (i64)head * args->dim,
-                   agent_row(args, out, item / cells, number, head));
+                   agent_row(args, out, p, number, head));
 }

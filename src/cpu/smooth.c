@@ -41,9 +41,9 @@ void cpu_smooth_features(const Features *args, const float *rgb, float *features
 
 void cpu_smooth_norms(const Norms *args, const float *rows, float *norms, int64_t item)
 {
-    const i64 first = item * CLATTN__CPU_QUERY_BLOCK;
-    const i64 left = args->count - first;
-    const i64 end = left < CLATTN__CPU_QUERY_BLOCK ? args->count : first + CLATTN__CPU_QUERY_BLOCK;
+    const i64 first = args->first + item * CLATTN__CPU_QUERY_BLOCK;
+    const i64 last = args->first + args->count;
+    const i64 end = last - first < CLATTN__CPU_QUERY_BLOCK ? last : first + CLATTN__CPU_QUERY_BLOCK;
     for (i64 i = first; i < end; i++) {
         const float *row = rows + i * args->dim;
         float sum = 0.0f;

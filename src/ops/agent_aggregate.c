@@ -139,28 +139,53 @@ typedef struct cpu_job {
     float *states, *out;
 } cpu_job;
 
+typedef struct merge_work {
+    const clattn_plan *plan;
+    const clattn_workspace *ws;
+    const Merge *args;
+    const clattn_memory *states, *out;
+    clattn__chain *chain;
+} merge_work;
+
 static void cpu_merge(void *arg, int64_t i)
 {
     const cpu_job *job = arg;
     job->ops->merge(job->args, job->states, job->out, i);
 }
 
+/* Some agents of every problem. */
+static clattn_status merge_piece(void *user, int64_t first, int64_t count)
+{
+    const merge_work *w = user;
+    clattn_context *ctx = w->plan->ctx;
+    Merge merge = *w->args;
+
+    merge.first = (i32)first;
+    merge.count = (i32)count;
+    if (ctx->cpu != NULL) {
+        cpu_job job = {ctx->cpu->ops, &merge, w->states->host, w->out->host};
+        clattn__cpu_for(ctx, w->plan->attend.problems * count, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {w->states->mem, w->out->mem};
+    size_t items[3];
+    merge_items(w->plan, items);
+    items[1] = (size_t)count;
+    return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &merge, sizeof merge, buffers, 2, items);
+}
+
 static clattn_status enqueue_merge(const clattn_plan *plan, const clattn_workspace *ws,
                                    const Merge *merge, const clattn_memory *states,
                                    const clattn_memory *out, clattn__chain *chain)
 {
-    clattn_context *ctx = plan->ctx;
-    const int64_t problems = plan->attend.problems;
-
-    if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, merge, states->host, out->host};
-        clattn__cpu_for(ctx, problems * merge->queries, cpu_merge, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem buffers[] = {states->mem, out->mem};
-    size_t items[3];
-    merge_items(plan, items);
-    return clattn__launch(chain, ws, KERNEL_MERGE, merge, sizeof *merge, buffers, 2, items);
+    merge_work w = {plan, ws, merge, states, out, chain};
+    const double states_per_agent = (double)merge->leaves * (double)plan->attend.problems;
+    return clattn__pace(chain != NULL ? chain->pacer : NULL,
+                        &(clattn__paced_work){.kind = CLATTN__PACE_MERGE,
+                                              .blocks = merge->queries,
+                                              .flops = 10.0 * states_per_agent * (merge->dim_v + 2),
+                                              .piece = merge_piece,
+                                              .user = &w});
 }
 
 clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_workspace *ws,
@@ -204,8 +229,7 @@ static View rows_of(const Attend *a, i32 dim)
     return (View){.head = dim, .token = (i64)a->heads * dim};
 }
 
-clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__aggregate_tile *run,
-                                         int64_t first, int64_t count)
+clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__aggregate_tile *run)
 {
     const int child = step_child(run->what);
     const clattn_plan *plan = steps->plan->children[child];
@@ -231,9 +255,9 @@ clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__agg
     clattn__agent_bias_stage(run->bias, 1, &a.bias, &b.bias);
     if (run->bias != NULL)
         clattn__bias_from(&a.bias, run->token);
-    clattn__chain_begin(&chain, steps->ctx, NULL);
-    return clattn__chain_end(&chain, clattn__attend_blocks(plan, steps->ws->children[child], &a, &b,
-                                                           first, count, &chain));
+    clattn__steps_chain(steps, &chain);
+    return clattn__chain_end(
+        &chain, clattn__attend_blocks(plan, steps->ws->children[child], &a, &b, leaves, &chain));
 }
 
 clattn_status clattn__step_aggregate_root(clattn__steps *steps, clattn__gather what,

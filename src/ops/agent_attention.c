@@ -1,5 +1,6 @@
 /* The whole of agent attention: its three steps on one chain, with the agents and what they gathered in scratch memory. */
 #include "ops/plan.h"
+#include "ops/steps.h"
 
 enum { SCRATCH_AGENTS, SCRATCH_VA };
 
@@ -104,4 +105,25 @@ clattn_status clattn_agent_attention_run(const clattn_plan *plan, clattn_workspa
                                          const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "agent_attention", clattn__agent_attention_enqueue);
+}
+
+clattn_status clattn__agent_attention_part(clattn_plan *plan, clattn_workspace *ws, int64_t batch,
+                                           const clattn_agent_attention_args *args,
+                                           const clattn__pacer *pacer)
+{
+    clattn__chain chain;
+
+    clattn__plan_set_batch(plan, batch);
+    clattn__chain_begin(&chain, plan->ctx, NULL);
+    chain.pacer = pacer;
+    return clattn__chain_end(&chain, clattn__agent_attention_enqueue(plan, ws, args, &chain));
+}
+
+double clattn__agent_attention_flops(const clattn_plan *plan)
+{
+    const clattn__shape *s = &plan->shape;
+    const double tokens = (double)s->q_tokens + (double)s->k_tokens;
+    const double taps = (double)(plan->desc.dwc_size * plan->desc.dwc_size);
+    const double attend = 2.0 * tokens * (double)s->agents * (double)(s->dim + s->dim_v);
+    return (double)s->heads * (attend + tokens * (double)s->dim + 2.0 * taps * tokens * s->dim_v);
 }

@@ -247,15 +247,37 @@ static View tile_view(const Attend *a, const clattn__broadcast_tile *t, i32 dim)
     return view;
 }
 
-int64_t clattn__step_broadcast_blocks(const clattn__steps *steps, int64_t tokens)
+/* What is not fused: large or resized convolutions. */
+static clattn_status step_dwc(clattn__steps *steps, const clattn__broadcast_tile *t,
+                              clattn__chain *chain)
 {
-    return clattn__ceil_div(tokens,
-                            steps->plan->children[CLATTN__CHILD_BROADCAST]->attend.query_block);
+    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
+    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_BROADCAST];
+    const clattn__steps_problem *problem = &steps->problem;
+    const bool resized = plan->shape.resized;
+    const Attend *at = &plan->attend_args;
+    Dwc a = plan->children[CHILD_DWC]->dwc_args;
+
+    a.grid = tile_grid(t);
+    a.grid.linear = 0;
+    a.out = rows_of(at, a.dim, t->width);
+    a.v = resized ? rows_of(at, a.dim, t->v_width) : tile_view(at, t, a.dim);
+    a.halo = t->halo;
+    a.map_h = problem->height;
+    a.map_w = problem->width;
+    a.top = (i32)t->y;
+    a.left = (i32)t->x;
+    a.v_h = problem->kv_height;
+    a.v_w = problem->kv_width;
+    a.v_top = (i32)t->v_y;
+    a.v_left = (i32)t->v_x;
+    return clattn__dwc_tile(plan->children[CHILD_DWC], ws->children[CHILD_DWC], &a, t->v,
+                            t->dwc_weight, t->dwc_bias, t->out, chain);
 }
 
-clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *t,
-                                          int64_t first, int64_t count)
+clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *t)
 {
+    clattn_status status = CLATTN_OK;
     const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
     const bool fuse = plan->children[CHILD_DWC] == NULL;
     clattn__attend_bounds b = {.q.memory = t->q,
@@ -285,36 +307,12 @@ clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__br
     clattn__agent_bias_stage(t->bias, 2, &a.bias, &b.bias);
     if (t->bias != NULL)
         tile_bias(steps, t, &a.bias);
-    clattn__chain_begin(&chain, steps->ctx, NULL);
-    return clattn__chain_end(
-        &chain, clattn__attend_blocks(plan, steps->ws->children[CLATTN__CHILD_BROADCAST], &a, &b,
-                                      first, count, &chain));
-}
-
-clattn_status clattn__step_broadcast_rest(clattn__steps *steps, const clattn__broadcast_tile *t)
-{
-    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
-    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_BROADCAST];
-    const clattn__steps_problem *problem = &steps->problem;
-
-    if (plan->children[CHILD_DWC] == NULL)
-        return CLATTN_OK;
-    const bool resized = plan->shape.resized;
-    const Attend *at = &plan->attend_args;
-    Dwc a = plan->children[CHILD_DWC]->dwc_args;
-    a.grid = tile_grid(t);
-    a.grid.linear = 0;
-    a.out = rows_of(at, a.dim, t->width);
-    a.v = resized ? rows_of(at, a.dim, t->v_width) : tile_view(at, t, a.dim);
-    a.halo = t->halo;
-    a.map_h = problem->height;
-    a.map_w = problem->width;
-    a.top = (i32)t->y;
-    a.left = (i32)t->x;
-    a.v_h = problem->kv_height;
-    a.v_w = problem->kv_width;
-    a.v_top = (i32)t->v_y;
-    a.v_left = (i32)t->v_x;
-    return clattn__dwc_tile(plan->children[CHILD_DWC], ws->children[CHILD_DWC], &a, t->v,
-                            t->dwc_weight, t->dwc_bias, t->out);
+    clattn__steps_chain(steps, &chain);
+    CLATTN_TRY(clattn__attend_blocks(plan, steps->ws->children[CLATTN__CHILD_BROADCAST], &a, &b,
+                                     clattn__ceil_div(a.queries, plan->attend.query_block),
+                                     &chain));
+    if (!fuse)
+        CLATTN_TRY(step_dwc(steps, t, &chain));
+out:
+    return clattn__chain_end(&chain, status);
 }

@@ -6,11 +6,11 @@
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
 
-/* The items of both kernels; the merge has one slot per cell. */
-static void launch_items(const Pool *a, int64_t slots, int64_t pictures, size_t items[3])
+/* The items of both kernels for `places` places, as kernels/args.h numbers them. */
+static void launch_items(const Pool *a, int64_t places, int64_t pictures, size_t items[3])
 {
     items[0] = (size_t)a->heads * (size_t)a->dim;
-    items[1] = (size_t)(a->cells * slots);
+    items[1] = (size_t)places;
     items[2] = (size_t)pictures;
 }
 
@@ -22,7 +22,7 @@ static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name,
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
 
     nothing.heads = 0;
-    launch_items(&plan->pool_args, slots, s->batch * s->windows, trial.items);
+    launch_items(&plan->pool_args, s->agents * slots, s->batch * s->windows, trial.items);
     return clattn__plan_items(plan, index, "agent_pool", name, "", trial.items[0], &trial);
 }
 
@@ -95,6 +95,66 @@ static void cpu_merge(void *arg, int64_t i)
     job->ops->pool_merge(job->args, job->sums, job->out, i);
 }
 
+/* One of the two kernels over all places of some pictures, in pieces of whole blocks. */
+typedef struct pool_work {
+    clattn_context *ctx;
+    const clattn_workspace *ws;
+    clattn__chain *chain;
+    Pool args;
+    const clattn_memory *q, *sums, *out;
+    int64_t places; /* of a block */
+    int64_t pictures;
+} pool_work;
+
+static clattn_status partial_piece(void *user, int64_t first, int64_t count)
+{
+    const pool_work *w = user;
+    Pool a = w->args;
+
+    a.first = (i32)(first * w->places);
+    a.count = (i32)(count * w->places);
+    if (w->ctx->cpu != NULL) {
+        cpu_job job = {w->ctx->cpu->ops, &a, w->q->host, w->sums->host, w->out->host};
+        clattn__cpu_for(w->ctx, w->pictures * a.count, cpu_partial, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {w->q->mem, w->sums->mem, w->out->mem};
+    size_t items[3];
+    launch_items(&a, a.count, w->pictures, items);
+    return clattn__launch(w->chain, w->ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items);
+}
+
+static clattn_status merge_piece(void *user, int64_t first, int64_t count)
+{
+    const pool_work *w = user;
+    Pool a = w->args;
+
+    a.first = (i32)first;
+    a.count = (i32)count;
+    if (w->ctx->cpu != NULL) {
+        cpu_job job = {w->ctx->cpu->ops, &a, NULL, w->sums->host, w->out->host};
+        clattn__cpu_for(w->ctx, w->pictures * count, cpu_merge, &job);
+        return CLATTN_OK;
+    }
+    const cl_mem buffers[] = {w->sums->mem, w->out->mem};
+    size_t items[3];
+    launch_items(&a, count, w->pictures, items);
+    return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items);
+}
+
+/* All blocks; `additions` per channel and block. */
+static clattn_status pool_pieces(pool_work *w, clattn__pace_kind kind, int64_t blocks,
+                                 double additions)
+{
+    return clattn__pace(w->chain != NULL ? w->chain->pacer : NULL,
+                        &(clattn__paced_work){
+                            .kind = kind,
+                            .blocks = blocks,
+                            .flops = additions * w->args.heads * w->args.dim * (double)w->pictures,
+                            .piece = kind == CLATTN__PACE_POOL ? partial_piece : merge_piece,
+                            .user = w});
+}
+
 clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspace *ws,
                                          const void *opaque, clattn__chain *chain)
 {
@@ -129,24 +189,20 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
     a.out = b[1].view;
     a.grid.linear = s->windows == 1 && b[0].linear && a.grid.shift_y == 0 && a.grid.shift_x == 0;
 
-    const clattn_memory *sums = &ws->scratch[SCRATCH_SUMS];
-    if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, &a, clattn__bound_host(&b[0]), sums->host,
-                       clattn__bound_host(&b[1])};
-        clattn__cpu_for(ctx, pictures * cells * a.slots, cpu_partial, &job);
-        if (a.slots > 1)
-            clattn__cpu_for(ctx, pictures * cells, cpu_merge, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem partial[] = {b[0].memory.mem, sums->mem, b[1].memory.mem};
-    size_t items[3];
-    launch_items(&a, a.slots, pictures, items);
-    CLATTN_TRY(clattn__launch(chain, ws, KERNEL_PARTIAL, &a, sizeof a, partial, 3, items));
-    if (a.slots > 1) {
-        const cl_mem merge[] = {sums->mem, b[1].memory.mem};
-        launch_items(&a, 1, pictures, items);
-        CLATTN_TRY(clattn__launch(chain, ws, KERNEL_MERGE, &a, sizeof a, merge, 2, items));
-    }
+    pool_work w = {.ctx = ctx,
+                   .ws = ws,
+                   .chain = chain,
+                   .args = a,
+                   .q = &b[0].memory,
+                   .sums = &ws->scratch[SCRATCH_SUMS],
+                   .out = &b[1].memory,
+                   .places = 1,
+                   .pictures = pictures};
+    const int64_t places = cells * a.slots;
+    CLATTN_TRY(
+        pool_pieces(&w, CLATTN__PACE_POOL, places, (double)s->q_grid.tokens / (double)places));
+    if (a.slots > 1)
+        CLATTN_TRY(pool_pieces(&w, CLATTN__PACE_POOL_MERGE, cells, a.slots));
 out:
     return status;
 }
@@ -179,47 +235,40 @@ static Pool step_args(const clattn__steps *steps)
 
 clattn_status clattn__step_pool_run(clattn__steps *steps, const clattn__pool_tile *run)
 {
-    clattn_context *ctx = steps->ctx;
-    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_POOL];
     clattn__chain chain;
-    Pool a = step_args(steps);
+    pool_work w = {.ctx = steps->ctx,
+                   .ws = steps->ws->children[CLATTN__CHILD_POOL],
+                   .chain = &chain,
+                   .args = step_args(steps),
+                   .q = &run->q,
+                   .sums = &run->sums,
+                   .out = &run->sums,
+                   .places = run->cells,
+                   .pictures = 1};
 
-    a.run = 1;
-    a.slots = (i32)run->leaves;
-    a.first_leaf = (i32)run->first_leaf;
-    a.first_cell = (i32)run->first_cell;
-    a.cells = (i32)run->cells;
-    if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, &a, run->q.host, run->sums.host, NULL};
-        clattn__cpu_for(ctx, run->cells * run->leaves, cpu_partial, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem buffers[] = {run->q.mem, run->sums.mem, run->sums.mem};
-    size_t items[3];
-    launch_items(&a, a.slots, 1, items);
-    clattn__chain_begin(&chain, ctx, NULL);
-    return clattn__chain_end(
-        &chain, clattn__launch(&chain, ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items));
+    w.args.run = 1;
+    w.args.slots = (i32)run->leaves;
+    w.args.first_leaf = (i32)run->first_leaf;
+    w.args.first_cell = (i32)run->first_cell;
+    w.args.cells = (i32)run->cells;
+    clattn__steps_chain(steps, &chain);
+    /* Cells that a leaf does not meet take a little, too. */
+    const double additions = (double)steps->problem.q_leaf + (double)run->cells;
+    return clattn__chain_end(&chain, pool_pieces(&w, CLATTN__PACE_POOL, run->leaves, additions));
 }
 
 clattn_status clattn__step_pool_mean(clattn__steps *steps, clattn_memory sums, clattn_memory agents)
 {
-    clattn_context *ctx = steps->ctx;
-    const clattn_workspace *ws = steps->ws->children[CLATTN__CHILD_POOL];
-    const int64_t cells = steps->plan->shape.agents;
     clattn__chain chain;
-    Pool a = step_args(steps);
+    pool_work w = {.ctx = steps->ctx,
+                   .ws = steps->ws->children[CLATTN__CHILD_POOL],
+                   .chain = &chain,
+                   .args = step_args(steps),
+                   .sums = &sums,
+                   .out = &agents,
+                   .pictures = 1};
 
-    a.slots = 1;
-    if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, &a, NULL, sums.host, agents.host};
-        clattn__cpu_for(ctx, cells, cpu_merge, &job);
-        return CLATTN_OK;
-    }
-    const cl_mem buffers[] = {sums.mem, agents.mem};
-    size_t items[3];
-    launch_items(&a, 1, 1, items);
-    clattn__chain_begin(&chain, ctx, NULL);
-    return clattn__chain_end(
-        &chain, clattn__launch(&chain, ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items));
+    w.args.slots = 1;
+    clattn__chain_begin(&chain, steps->ctx, NULL);
+    return clattn__chain_end(&chain, merge_piece(&w, 0, steps->plan->shape.agents));
 }

@@ -47,16 +47,20 @@ static int64_t side_groups(const clattn__attend *at, const Attend *a)
                           : at->value_blocks;
 }
 
+static double block_flops(const clattn__attend *at, const Attend *a)
+{
+    const double block = at->stage == 1 ? a->leaf_tokens : at->query_block;
+    const double others = at->stage == 1 ? a->queries : a->keys;
+    return 2.0 * block * others * (double)(a->dim + a->dim_v) * (double)at->problems;
+}
+
 /* Cuts the work: blocks per launch so that no launch exceeds the context's flops, as a power of two. */
 static void cut(const clattn_context *ctx, clattn__attend *at, Attend *a)
 {
     const bool gather = at->stage == 1;
-    const int64_t block = gather ? a->leaf_tokens : at->query_block;
-    const int64_t others = gather ? a->queries : a->keys;
-    const double flops =
-        2.0 * (double)block * (double)others * (double)(a->dim + a->dim_v) * (double)at->problems;
+    const double flops = block_flops(at, a);
 
-    at->blocks = gather ? a->leaves : clattn__ceil_div(a->queries, block);
+    at->blocks = gather ? a->leaves : clattn__ceil_div(a->queries, at->query_block);
     int64_t most = INT32_MAX / at->problems;
     most = most < at->blocks ? most : at->blocks;
     at->blocks_per_launch = 1;
@@ -199,23 +203,34 @@ static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__a
     clattn__cpu_for(plan->ctx, count, cpu_item, &job);
 }
 
-clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_workspace *ws,
-                                    const Attend *args, const clattn__attend_bounds *b,
-                                    int64_t first, int64_t count, clattn__chain *chain)
+typedef struct stage_work {
+    const clattn_plan *plan;
+    const clattn_workspace *ws;
+    const Attend *args;
+    const clattn__attend_bounds *bounds;
+    clattn__chain *chain;
+} stage_work;
+
+/* One launch. CPU path, stage 2: of one picture. */
+static clattn_status stage_piece(void *user, int64_t first, int64_t count)
 {
+    const stage_work *w = user;
+    const clattn_plan *plan = w->plan;
     const clattn__attend *at = &plan->attend;
+    const clattn__attend_bounds *b = w->bounds;
     const cl_mem buffers[BUFFERS] = {
         b->q.memory.mem,          b->k.memory.mem,        b->v.memory.mem,
         b->key_bias.memory.mem,   b->bias.memory.mem,     b->tap.memory.mem,
         b->dwc_weight.memory.mem, b->dwc_bias.memory.mem, b->out.memory.mem};
-    Attend a = *args;
+    Attend a = *w->args;
 
     a.first = (i32)first;
     a.count = (i32)count;
     if (plan->ctx->cpu == NULL) {
         size_t items[3];
         launch_items(at, &a, count, items);
-        return clattn__launch(chain, ws, KERNEL_ATTEND, &a, sizeof a, buffers, BUFFERS, items);
+        return clattn__launch(w->chain, w->ws, KERNEL_ATTEND, &a, sizeof a, buffers, BUFFERS,
+                              items);
     }
     if (at->stage == 1)
         run_on_cpu(plan, &a, b, 0, at->problems * count * clattn__ceil_div(a.queries, a.tile));
@@ -224,12 +239,29 @@ clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_worksp
     return CLATTN_OK;
 }
 
+clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_workspace *ws,
+                                    const Attend *args, const clattn__attend_bounds *bounds,
+                                    int64_t blocks, clattn__chain *chain)
+{
+    stage_work w = {plan, ws, args, bounds, chain};
+    return clattn__pace(chain->pacer, &(clattn__paced_work){
+                                          .kind = plan->attend.stage == 1 ? CLATTN__PACE_AGGREGATE
+                                                                          : CLATTN__PACE_BROADCAST,
+                                          .blocks = blocks,
+                                          .flops = block_flops(&plan->attend, args),
+                                          .piece = stage_piece,
+                                          .user = &w});
+}
+
 clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_workspace *ws, Attend a,
                                      const clattn__attend_bounds *b, clattn__chain *chain)
 {
     clattn_status status = CLATTN_OK;
     const clattn__attend *at = &plan->attend;
+    stage_work w = {plan, ws, &a, b, chain};
 
+    if (chain != NULL && chain->pacer != NULL)
+        return clattn__attend_blocks(plan, ws, &a, b, at->blocks, chain);
     if (plan->ctx->cpu != NULL && at->stage == 2) {
         run_on_cpu(plan, &a, b, 0, at->problems * at->blocks);
         return CLATTN_OK;
@@ -237,7 +269,7 @@ clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_works
     for (int64_t first = 0; first < at->blocks; first += at->blocks_per_launch) {
         const int64_t rest = at->blocks - first;
         const int64_t count = rest < at->blocks_per_launch ? rest : at->blocks_per_launch;
-        CLATTN_TRY(clattn__attend_blocks(plan, ws, &a, b, first, count, chain));
+        CLATTN_TRY(stage_piece(&w, first, count));
     }
 out:
     return status;

@@ -44,12 +44,12 @@ clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_works
                                      clattn__chain *chain);
 
 /*
- * Runs blocks [first, first + count) of the stage in one launch: leaves of stage 1, query blocks of stage 2. Stage 2: one
- * picture without windows.
+ * Runs `blocks` blocks of one picture without windows, cut by the chain's pacer: leaves of stage 1, query blocks of stage 2. The
+ * tensors may be a tile's, and the numbers of tokens then differ from the plan's.
  */
 clattn_status clattn__attend_blocks(const clattn_plan *plan, const clattn_workspace *ws,
                                     const Attend *args, const clattn__attend_bounds *bounds,
-                                    int64_t first, int64_t count, clattn__chain *chain);
+                                    int64_t blocks, clattn__chain *chain);
 
 /* Launches that clattn__attend_enqueue() will make. */
 uint32_t clattn__attend_launches(const clattn__attend *attend);

@@ -146,11 +146,45 @@ out:
     return status;
 }
 
-/* Memory of an enqueue: v, weight, bias, out. */
-static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *a,
-                             int64_t pictures, const clattn_memory memory[4], clattn__chain *chain)
+typedef struct dwc_work {
+    const clattn_plan *plan;
+    const clattn_workspace *ws;
+    const Dwc *args;
+    int64_t pictures;
+    const clattn_memory *memory; /* v, weight, bias, out */
+    clattn__chain *chain;
+} dwc_work;
+
+/* Rows of one map without windows, as a tile of it; the class tokens go with row 0. */
+static Dwc rows_of(const Dwc *whole, int64_t first, int64_t count)
 {
-    clattn_context *ctx = plan->ctx;
+    Dwc a = *whole;
+    const int64_t below = whole->grid.window_h - first - count;
+
+    a.grid.height = a.grid.width = INT32_MAX; /* nothing wraps */
+    a.grid.window_h = (i32)count;
+    a.grid.linear = 0;
+    a.halo.bottom += (i32)below;
+    if (first == 0)
+        return a;
+    a.grid.class_tokens = 0;
+    a.halo.top += (i32)first;
+    a.top += (i32)first;
+    a.out.offset += whole->grid.class_tokens * a.out.token + first * a.out.row;
+    a.v.offset += whole->grid.class_tokens * a.v.token;
+    if (a.v_h == a.map_h && a.v_w == a.map_w)
+        a.v.offset += first * a.v.row;
+    return a;
+}
+
+static clattn_status enqueue_rows(void *user, int64_t first, int64_t count)
+{
+    const dwc_work *w = user;
+    clattn_context *ctx = w->plan->ctx;
+    const clattn_memory *memory = w->memory;
+    const int64_t pictures = w->pictures;
+    const Dwc part = count < w->args->grid.window_h ? rows_of(w->args, first, count) : *w->args;
+    const Dwc *a = &part;
 
     if (ctx->cpu != NULL) {
         const float *weight = memory[1].host;
@@ -166,8 +200,24 @@ static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws
     }
     const cl_mem buffers[] = {memory[0].mem, memory[1].mem, memory[2].mem, memory[3].mem};
     size_t items[3];
-    launch_items(plan, a, pictures, items);
-    return clattn__launch(chain, ws, KERNEL_DWC, a, sizeof *a, buffers, 4, items);
+    launch_items(w->plan, a, pictures, items);
+    return clattn__launch(w->chain, w->ws, KERNEL_DWC, a, sizeof *a, buffers, 4, items);
+}
+
+/* Paced: one picture without windows. */
+static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *a,
+                             int64_t pictures, const clattn_memory memory[4], clattn__chain *chain)
+{
+    dwc_work w = {plan, ws, a, pictures, memory, chain};
+    const bool resized = a->v_h != a->map_h || a->v_w != a->map_w;
+    const double row = (double)a->grid.window_w * a->heads * a->dim;
+    return clattn__pace(
+        chain != NULL ? chain->pacer : NULL,
+        &(clattn__paced_work){.kind = CLATTN__PACE_CONVOLVE,
+                              .blocks = a->grid.window_h,
+                              .flops = row * (2.0 + (resized ? 10.0 : 2.0) * a->size * a->size),
+                              .piece = enqueue_rows,
+                              .user = &w});
 }
 
 clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,
@@ -186,13 +236,10 @@ out:
 
 clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *args,
                                clattn_memory v, clattn_memory weight, clattn_memory bias,
-                               clattn_memory out)
+                               clattn_memory out, clattn__chain *chain)
 {
     const clattn_memory memory[] = {v, weight, bias, out};
-    clattn__chain chain;
-
-    clattn__chain_begin(&chain, plan->ctx, NULL);
-    return clattn__chain_end(&chain, enqueue(plan, ws, args, 1, memory, &chain));
+    return enqueue(plan, ws, args, 1, memory, chain);
 }
 
 clattn_status clattn_dwc_run(const clattn_plan *plan, clattn_workspace *ws,

@@ -235,6 +235,16 @@ out:
     return status;
 }
 
+void clattn__plan_set_batch(clattn_plan *plan, int64_t batch)
+{
+    plan->desc.batch = plan->shape.batch = plan->dwc_desc.batch = batch;
+    plan->attend.pictures = batch * plan->attend_args.windows;
+    plan->attend.problems = plan->attend.pictures * plan->attend_args.heads;
+    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
+        if (plan->children[i] != NULL)
+            clattn__plan_set_batch(plan->children[i], batch);
+}
+
 clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, int index,
                              const void *args, size_t args_bytes, const cl_mem *buffers, int count,
                              const size_t items[3])

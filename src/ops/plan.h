@@ -103,6 +103,12 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
                           const clattn_sync *sync, const char *op, clattn__enqueue *enqueue);
 
 /*
+ * Makes a plan one for `batch` pictures, at most as many as it was made for: its scratch memory stays. Bits of a picture do not
+ * depend on it. No run may be in the making.
+ */
+void clattn__plan_set_batch(clattn_plan *plan, int64_t batch);
+
+/*
  * One launch of kernel `index`: args by value, then `count` buffers; unused ones (NULL) are replaced by the first. `items` are
  * filled up to whole work-groups: the kernel leaves out what is too many.
  */
@@ -125,7 +131,7 @@ clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan);
 /* The convolution of one tile of a larger map; `args` is complete. */
 clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *args,
                                clattn_memory v, clattn_memory weight, clattn_memory bias,
-                               clattn_memory out);
+                               clattn_memory out, clattn__chain *chain);
 
 /* Gives a filter's plan the picture of `desc` for its features; src/ops/smooth.c. */
 void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *desc);

@@ -22,6 +22,9 @@ enum {
 /* Neighbouring pixels of a work-group: all of it. */
 #define PICTURE_ROW 64
 
+/* Norms are cut into launches of whole blocks of so many rows. */
+#define NORM_ROWS CLATTN__CPU_QUERY_BLOCK
+
 #define DEFAULT_AGENTS      24
 #define DEFAULT_SIGMA_COLOR 0.08f
 #define DEFAULT_SIGMA_SPACE 0.04f
@@ -199,10 +202,10 @@ static clattn_status features(const clattn_plan *plan, const clattn_workspace *w
 }
 
 static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
-                           const clattn_memory *rows, int64_t count, const clattn_memory *out,
-                           clattn__chain *chain)
+                           const clattn_memory *rows, int64_t first, int64_t count,
+                           const clattn_memory *out, clattn__chain *chain)
 {
-    const Norms args = {.count = count, .dim = CLATTN__FEATURE};
+    const Norms args = {.first = first, .count = count, .dim = CLATTN__FEATURE};
     if (plan->ctx->cpu != NULL) {
         cpu_job job = {
             .ops = plan->ctx->cpu->ops, .norms = &args, .in = rows->host, .out = out->host};
@@ -274,7 +277,7 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
 
     CLATTN_TRY(bind(plan, args, &features_args, b));
     CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, &f.memory, chain));
-    CLATTN_TRY(norms(plan, ws, &f.memory, pixels, &f_norms.memory, chain));
+    CLATTN_TRY(norms(plan, ws, &f.memory, 0, pixels, &f_norms.memory, chain));
     CLATTN_TRY(clattn__agent_pool_enqueue(
         plan->children[CLATTN__CHILD_POOL], ws->children[CLATTN__CHILD_POOL],
         &(clattn_agent_attention_args){.q = &f, .agents = &now}, chain));
@@ -304,7 +307,7 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     CLATTN_TRY(clattn__agent_aggregate_enqueue(plan->children[CLATTN__CHILD_AGGREGATE],
                                                ws->children[CLATTN__CHILD_AGGREGATE], &colours,
                                                chain));
-    CLATTN_TRY(norms(plan, ws, &now.memory, n, &a_norms.memory, chain));
+    CLATTN_TRY(norms(plan, ws, &now.memory, 0, n, &a_norms.memory, chain));
     const clattn_agent_attention_args broadcast = {.q = &f,
                                                    .agents = &now,
                                                    .va = &va,
@@ -326,10 +329,33 @@ clattn_status clattn_smooth_run(const clattn_plan *plan, clattn_workspace *ws,
     return clattn__run(plan, ws, &args, sync, "smooth", enqueue);
 }
 
+/* A step of the filter's own, piece by piece. */
+typedef struct step_work {
+    const clattn__steps *steps;
+    const Features *features;
+    int64_t rows; /* of norms */
+    const clattn_memory *in, *out;
+    clattn__chain *chain;
+} step_work;
+
+/* Rows of a rectangle. */
+static clattn_status features_piece(void *user, int64_t first, int64_t count)
+{
+    const step_work *w = user;
+    Features a = *w->features;
+
+    a.rgb.offset += first * a.rgb.row;
+    a.feature_offset += first * a.width * CLATTN__FEATURE;
+    a.top += (i32)first;
+    a.height = (i32)count;
+    return features(w->steps->plan, w->steps->ws, &a, w->in, w->out, w->chain);
+}
+
 clattn_status clattn__step_features(clattn__steps *steps, const clattn__features_rect *rect)
 {
     clattn__chain chain;
     Features a = steps->plan->features_args;
+    step_work w = {steps, &a, 0, &rect->rgb, &rect->features, &chain};
 
     a.rgb = (View){.offset = rect->rgb_offset * CLATTN__COLOUR,
                    .row = rect->pitch * CLATTN__COLOUR,
@@ -339,16 +365,35 @@ clattn_status clattn__step_features(clattn__steps *steps, const clattn__features
     a.width = (i32)rect->width;
     a.top = (i32)rect->y;
     a.left = (i32)rect->x;
-    clattn__chain_begin(&chain, steps->ctx, NULL);
+    clattn__steps_chain(steps, &chain);
     return clattn__chain_end(
-        &chain, features(steps->plan, steps->ws, &a, &rect->rgb, &rect->features, &chain));
+        &chain, clattn__pace(chain.pacer, &(clattn__paced_work){.kind = CLATTN__PACE_FEATURES,
+                                                                .blocks = rect->height,
+                                                                .flops = 40.0 * (double)rect->width,
+                                                                .piece = features_piece,
+                                                                .user = &w}));
+}
+
+static clattn_status norms_piece(void *user, int64_t first, int64_t count)
+{
+    const step_work *w = user;
+    const int64_t left = w->rows - first * NORM_ROWS;
+    const int64_t rows = count * NORM_ROWS < left ? count * NORM_ROWS : left;
+    return norms(w->steps->plan, w->steps->ws, w->in, first * NORM_ROWS, rows, w->out, w->chain);
 }
 
 clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64_t count,
                                  clattn_memory out)
 {
     clattn__chain chain;
+    step_work w = {steps, NULL, count, &rows, &out, &chain};
 
-    clattn__chain_begin(&chain, steps->ctx, NULL);
-    return clattn__chain_end(&chain, norms(steps->plan, steps->ws, &rows, count, &out, &chain));
+    clattn__steps_chain(steps, &chain);
+    return clattn__chain_end(
+        &chain, clattn__pace(chain.pacer,
+                             &(clattn__paced_work){.kind = CLATTN__PACE_NORMS,
+                                                   .blocks = clattn__ceil_div(count, NORM_ROWS),
+                                                   .flops = 2.0 * CLATTN__FEATURE * NORM_ROWS,
+                                                   .piece = norms_piece,
+                                                   .user = &w}));
 }

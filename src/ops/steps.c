@@ -99,15 +99,8 @@ int64_t clattn__plan_work_groups(const clattn_plan *plan)
     return sum;
 }
 
-double clattn__step_leaf_flops(const clattn__steps *steps)
+void clattn__steps_chain(const clattn__steps *steps, clattn__chain *chain)
 {
-    const Attend *a = &steps->plan->children[CLATTN__CHILD_AGGREGATE]->attend_args;
-    return 2.0 * (double)steps->problem.k_leaf * a->queries * (a->dim + a->dim_v) * a->heads;
-}
-
-double clattn__step_block_flops(const clattn__steps *steps)
-{
-    const clattn_plan *plan = steps->plan->children[CLATTN__CHILD_BROADCAST];
-    const Attend *a = &plan->attend_args;
-    return 2.0 * plan->attend.query_block * a->keys * (a->dim + a->dim_v) * a->heads;
+    clattn__chain_begin(chain, steps->ctx, NULL);
+    chain->pacer = steps->pacer;
 }

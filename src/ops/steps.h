@@ -10,11 +10,13 @@
  *     features, norms the smoothing filter's own
  *
  * Tensors are token-major, (token, head, dim) without gaps, at the begin of their memory; the caller has checked everything.
- * Each step enqueues on the context's queue and does not wait (the CPU path: computes).
+ * Each step enqueues on the context's queue (the CPU path: computes); its pacer may cut that into launches, and wait for them.
  */
 #ifndef CLATTN_SRC_OPS_STEPS_H
 #define CLATTN_SRC_OPS_STEPS_H
 
+#include "base/pace.h"
+#include "cl/launch.h"
 #include "clattn/filter.h"
 #include "ops/bias.h"
 
@@ -35,6 +37,7 @@ typedef struct clattn__steps_problem {
 /* Plans and kernel objects of every step on one lane; for one thread at a time. */
 typedef struct clattn__steps {
     clattn_context *ctx;
+    const clattn__pacer *pacer; /* the caller's to set; NULL: every step in one launch */
     clattn__steps_problem problem;
     clattn_plan
         *plan; /* the whole operator on a map of a few tokens, for its variants and kernels */
@@ -49,6 +52,9 @@ clattn_status clattn__steps_create_smooth(clattn_context *lane, const clattn_smo
                                           const clattn__steps_problem *problem,
                                           clattn__steps **steps);
 void clattn__steps_destroy(clattn__steps **steps);
+
+/* A chain for a step, cut by the steps' pacer; ends with clattn__chain_end(). */
+void clattn__steps_chain(const clattn__steps *steps, clattn__chain *chain);
 
 /*
  * The work-groups of a plan's attention kernels, added up: less than those of the same plan elsewhere where a device has refused one,
@@ -83,9 +89,7 @@ typedef struct clattn__aggregate_tile {
     int64_t token, tokens;
     clattn_memory out; /* (heads, max(2, leaves), n, dim_v + 2), or va where there is one leaf */
 } clattn__aggregate_tile;
-/* Leaves [first, first + count) of the run, in one launch. */
-clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__aggregate_tile *run,
-                                         int64_t first, int64_t count);
+clattn_status clattn__step_aggregate_run(clattn__steps *steps, const clattn__aggregate_tile *run);
 /* (heads, n, dim_v + 2) -> va (n, heads, dim_v). */
 clattn_status clattn__step_aggregate_root(clattn__steps *steps, clattn__gather what,
                                           clattn_memory root, clattn_memory va);
@@ -101,12 +105,7 @@ typedef struct clattn__broadcast_tile {
     int64_t v_y, v_x, v_width;
     Halo halo; /* of v around the rectangle, where it is on the map of q */
 } clattn__broadcast_tile;
-/* Query blocks [first, first + count) of the tile, in one launch. */
-clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *tile,
-                                          int64_t first, int64_t count);
-int64_t clattn__step_broadcast_blocks(const clattn__steps *steps, int64_t tokens);
-/* What is not fused into the above (large or resized convolutions), after its last block. */
-clattn_status clattn__step_broadcast_rest(clattn__steps *steps, const clattn__broadcast_tile *tile);
+clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__broadcast_tile *tile);
 
 /* Features of the rectangle of an RGB picture; rgb holds `pitch` columns per row, the rectangle's first pixel at `rgb_offset` pixels. */
 typedef struct clattn__features_rect {
@@ -120,8 +119,13 @@ clattn_status clattn__step_features(clattn__steps *steps, const clattn__features
 clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64_t count,
                                  clattn_memory norms);
 
-/* Floating-point operations of one leaf of stage 1, of one query block of stage 2: how long a launch may be. */
-double clattn__step_leaf_flops(const clattn__steps *steps);
-double clattn__step_block_flops(const clattn__steps *steps);
+/*
+ * The untiled operator on `batch` pictures without windows, at most as many as its plan was made for: one launch per step or a few;
+ * a single picture may be cut by a pacer (else NULL). Its floating-point operations for one picture, about.
+ */
+clattn_status clattn__agent_attention_part(clattn_plan *plan, clattn_workspace *ws, int64_t batch,
+                                           const clattn_agent_attention_args *args,
+                                           const clattn__pacer *pacer);
+double clattn__agent_attention_flops(const clattn_plan *plan);
 
 #endif

@@ -1,6 +1,7 @@
 #include "tile/engine.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/threads.h"
@@ -31,7 +32,8 @@ struct clattn__engine {
     pthread_cond_t done; /* a lane is LANE_DONE */
     clattn__engine_owner owner;
     const clattn__engine_pass *pass;
-    bool stopping; /* guarded by the lock, like the lanes */
+    atomic_bool
+        stopping; /* once set, it stays until the pass is over; lanes look without the lock */
 
     int devices, lanes_per_device, lanes, started;
     bool *alive;
@@ -161,10 +163,7 @@ clattn_status clattn__engine_drop(clattn__engine *e, int device, clattn_status s
 
 bool clattn__engine_stopping(clattn__engine *e)
 {
-    clattn__mutex_lock(&e->lock);
-    const bool stopping = e->stopping;
-    clattn__mutex_unlock(&e->lock);
-    return stopping;
+    return atomic_load(&e->stopping);
 }
 
 /* A status that is no device's fault. CLATTN_E_NOMEM may be one's: drivers say so of their own memory. */
@@ -352,6 +351,8 @@ clattn_status clattn__engine_run(clattn__engine *e, const clattn__engine_pass *p
             continue;
         clattn__mutex_unlock(&e->lock);
         const bool cancel = e->owner.poll(e->owner.user, e->finished);
+        if (cancel)
+            atomic_store(&e->stopping, true);
         clattn__mutex_lock(&e->lock);
         if (cancel)
             end_early(e, CLATTN_E_CANCELLED, &failure);

@@ -1,5 +1,6 @@
 #include "tile/lane.h"
 
+#include <math.h>
 #include <time.h>
 
 /* Before anything is measured: 1/20 of this is a first launch's work, a few milliseconds on the slowest devices. */
@@ -47,27 +48,47 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-clattn_status clattn__lane_pace(clattn__tile_lane *lane, const clattn__lane_work *work)
+/* Blocks of so many operations that one launch may have; below 1 where one is too many. */
+static double fitting(const clattn__tile_lane *lane, clattn__pace_kind kind, double flops)
+{
+    const double rate = lane->pace.rate[kind] > 0.0 ? lane->pace.rate[kind] : FIRST_RATE;
+    return rate * lane->pace.seconds * MARGIN / flops;
+}
+
+bool clattn__lane_fits(const clattn__tile_lane *lane, clattn__pace_kind kind, double flops)
+{
+    return fitting(lane, kind, flops) >= 1.0;
+}
+
+static void learn(clattn__lane_pace *pace, clattn__pace_kind kind, double flops, double seconds)
+{
+    const double before = pace->rate[kind] > 0.0 ? pace->rate[kind] : FIRST_RATE;
+    const double measured = seconds > 0.0 ? flops / seconds : INFINITY;
+    pace->rate[kind] = measured < GROWTH * before ? measured : GROWTH * before;
+}
+
+static clattn_status pace(void *user, const clattn__paced_work *work)
 {
     clattn_status status = CLATTN_OK;
+    clattn__tile_lane *lane = user;
 
-    for (int64_t first = 0; first < work->count;) {
-        const double rate = lane->rate > 0.0 ? lane->rate : FIRST_RATE;
-        const double fit = rate * work->seconds * MARGIN / work->flops;
-        const int64_t left = work->count - first;
+    for (int64_t first = 0; first < work->blocks;) {
+        const double fit = fitting(lane, work->kind, work->flops);
+        const int64_t left = work->blocks - first;
         const int64_t count = fit < 1.0 ? 1 : fit < (double)left ? (int64_t)fit : left;
-        if (work->stopping(work->user))
+        if (lane->pace.stopping(lane->pace.user))
             return CLATTN_E_CANCELLED;
         const double start = now();
-        CLATTN_TRY(work->enqueue(work->user, lane, first, count));
+        CLATTN_TRY(work->piece(work->user, first, count));
         CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
-        const double seconds = now() - start;
-        if (seconds > 0.0) {
-            const double measured = work->flops * (double)count / seconds;
-            lane->rate = measured < GROWTH * rate ? measured : GROWTH * rate;
-        }
+        learn(&lane->pace, work->kind, work->flops * (double)count, now() - start);
         first += count;
     }
 out:
     return status;
+}
+
+void clattn__lane_paced(clattn__tile_lane *lane)
+{
+    lane->pace.pacer = (clattn__pacer){pace, lane};
 }

@@ -16,6 +16,16 @@ typedef struct clattn__tile_device {
     clattn_memory va, vector, root;
 } clattn__tile_device;
 
+/* What keeps a lane's launches short: each is as long as the launches before it let expect; the first ones are small. */
+typedef struct clattn__lane_pace {
+    clattn__pacer pacer; /* whose user is the lane */
+    double seconds;      /* that a launch should stay under */
+    double
+        rate[CLATTN__PACE_KINDS]; /* measured, floating-point operations per second; 0: not yet */
+    bool (*stopping)(void *user); /* asked between launches; true: CLATTN_E_CANCELLED */
+    void *user;
+} clattn__lane_pace;
+
 /* A rectangle of a run in VALUES, for the features: what the source was asked for, and where it lies there, in pixels. */
 typedef struct clattn__lane_rect {
     clattn_tile_rect rect, grown;
@@ -27,12 +37,12 @@ typedef struct clattn__tile_lane {
     clattn_context *ctx; /* a lane of the device's context */
     clattn__tile_device *device;
     clattn__steps *steps; /* streamed */
-    /* whole: the operator for a group, and for a smaller last one; the workspace is that of used_plan */
-    clattn_plan *plan, *last_plan, *used_plan;
+    /* whole: the untiled operator for a group */
+    clattn_plan *plan;
     clattn_workspace *ws;
     clattn_memory role[CLATTN__TILE_ROLES];
     clattn_status broken; /* of clattn__lane_leave() */
-    double rate;          /* measured, floating-point operations per second; 0: not yet */
+    clattn__lane_pace pace;
 
     /* the tile in hand */
     clattn__tile_run run;
@@ -54,21 +64,10 @@ clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role
 clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
                                  clattn_status status);
 
-/* What clattn__lane_pace() cuts into launches: enqueues blocks [first, first + count). */
-typedef clattn_status clattn__lane_blocks(void *user, clattn__tile_lane *lane, int64_t first,
-                                          int64_t count);
+/* Sets lane->pace.pacer, which waits for each launch and measures it. */
+void clattn__lane_paced(clattn__tile_lane *lane);
 
-/*
- * Runs `count` blocks of `flops` each in launches that stay under `seconds`, one after the other, by the rate that the launches before
- * had; the first ones are small. Between launches `stopping` is asked.
- */
-typedef struct clattn__lane_work {
-    clattn__lane_blocks *enqueue;
-    void *user;
-    int64_t count;
-    double flops, seconds;
-    bool (*stopping)(void *user);
-} clattn__lane_work;
-clattn_status clattn__lane_pace(clattn__tile_lane *lane, const clattn__lane_work *work);
+/* Whether one block of so many operations is expected to stay under the limit. */
+bool clattn__lane_fits(const clattn__tile_lane *lane, clattn__pace_kind kind, double flops);
 
 #endif

@@ -43,24 +43,12 @@ static clattn__aggregate_tile aggregate_tile(const clattn__tile_work *w,
                                                                : device->va};
 }
 
-static clattn_status aggregate_blocks(void *user, clattn__tile_lane *lane, int64_t first,
-                                      int64_t count)
-{
-    const clattn__aggregate_tile t = aggregate_tile(user, lane);
-    return clattn__step_aggregate_run(lane->steps, &t, first, count);
-}
-
 static clattn_status aggregate_work(void *user, int number, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
     clattn__tile_work *w = user;
     clattn__tile_lane *lane = &w->lanes[number];
-    const clattn__lane_work blocks = {.enqueue = aggregate_blocks,
-                                      .user = w,
-                                      .count = lane->run.count,
-                                      .flops = clattn__step_leaf_flops(lane->steps),
-                                      .seconds = w->seconds,
-                                      .stopping = clattn__work_stopping};
+    const clattn__aggregate_tile t = aggregate_tile(w, lane);
 
     (void)tile;
     if (w->tiling->smoothing) {
@@ -68,7 +56,7 @@ static clattn_status aggregate_work(void *user, int number, int64_t tile)
         CLATTN_TRY(clattn__step_norms(lane->steps, lane->role[CLATTN__TILE_TOKENS],
                                       lane->run.tokens, lane->role[CLATTN__TILE_EXTRA]));
     }
-    CLATTN_TRY(clattn__lane_pace(lane, &blocks));
+    CLATTN_TRY(clattn__step_aggregate_run(lane->steps, &t));
 out:
     return status;
 }

@@ -62,34 +62,17 @@ static clattn__broadcast_tile broadcast_tile(const clattn__tile_work *w,
     return t;
 }
 
-static clattn_status broadcast_blocks(void *user, clattn__tile_lane *lane, int64_t first,
-                                      int64_t count)
-{
-    const clattn__broadcast_tile t = broadcast_tile(user, lane);
-    return clattn__step_broadcast_tile(lane->steps, &t, first, count);
-}
-
 static clattn_status broadcast_work(void *user, int number, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
     clattn__tile_work *w = user;
     clattn__tile_lane *lane = &w->lanes[number];
-    const clattn_tile_rect *r = &lane->rect;
     const clattn__broadcast_tile t = broadcast_tile(w, lane);
-    const clattn__lane_work blocks = {
-        .enqueue = broadcast_blocks,
-        .user = w,
-        .count = clattn__step_broadcast_blocks(lane->steps, r->class_count + r->height * r->width),
-        .flops = clattn__step_block_flops(lane->steps),
-        .seconds = w->seconds,
-        .stopping = clattn__work_stopping};
 
     (void)tile;
     if (w->tiling->smoothing)
         CLATTN_TRY(clattn__run_features(lane));
-    CLATTN_TRY(clattn__lane_pace(lane, &blocks));
-    CLATTN_TRY(clattn__step_broadcast_rest(lane->steps, &t));
-    CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
+    CLATTN_TRY(clattn__step_broadcast_tile(lane->steps, &t));
 out:
     return status;
 }

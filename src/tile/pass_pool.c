@@ -41,7 +41,6 @@ static clattn_status pool_work(void *user, int number, int64_t tile)
         CLATTN_TRY(clattn__run_features(lane));
     if (t.cells > 0)
         CLATTN_TRY(clattn__step_pool_run(lane->steps, &t));
-    CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
 out:
     return status;
 }

@@ -15,7 +15,6 @@ static void free_device(clattn__tile_device *device, clattn_context *lane)
 static void free_lane(clattn__tile_lane *lane)
 {
     clattn_workspace_destroy(&lane->ws);
-    clattn_plan_destroy(&lane->last_plan);
     clattn_plan_destroy(&lane->plan);
     clattn__steps_destroy(&lane->steps);
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
@@ -75,17 +74,23 @@ static clattn_status make_lane(clattn__tile_work *w, clattn__tile_lane *lane)
     const clattn__steps_problem problem = clattn__stream_problem(t, &w->cut);
 
     CLATTN_TRY(clattn__context_lane(lane->device->ctx, &lane->ctx));
+    clattn__lane_paced(lane);
+    lane->pace.seconds = t->options.launch_ms * 1e-3;
+    lane->pace.stopping = clattn__work_stopping;
+    lane->pace.user = w;
     if (w->cut.whole)
         CLATTN_TRY(clattn__whole_plan(w, lane));
     else if (t->smoothing)
         CLATTN_TRY(clattn__steps_create_smooth(lane->ctx, &t->smooth, &problem, &lane->steps));
     else
         CLATTN_TRY(clattn__steps_create(lane->ctx, &t->desc, &problem, &lane->steps));
+    if (lane->steps != NULL)
+        lane->steps->pacer = &lane->pace.pacer;
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
         if (r != CLATTN__TILE_SCRATCH)
             CLATTN_TRY(take(lane->ctx, w->cut.role_bytes[r], &lane->role[r]));
     if (w->cut.whole)
-        CLATTN_TRY(clattn__whole_use(lane, lane->plan));
+        CLATTN_TRY(clattn_workspace_create(lane->plan, &lane->ws));
 out:
     return status;
 }
@@ -139,8 +144,7 @@ static int64_t work_groups(const clattn__tile_lane *lane)
 {
     if (lane->steps == NULL && lane->plan == NULL)
         return 0;
-    return clattn__plan_work_groups(lane->steps != NULL ? lane->steps->plan : lane->plan) +
-           (lane->last_plan != NULL ? clattn__plan_work_groups(lane->last_plan) : 0);
+    return clattn__plan_work_groups(lane->steps != NULL ? lane->steps->plan : lane->plan);
 }
 
 /* A device on which a lane had to take smaller work-groups than others gives other bits: it is dropped, but for fast runs. */
@@ -254,11 +258,7 @@ static void set_ports(clattn__tile_work *w)
 clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
 {
     clattn_status status = CLATTN_OK;
-    clattn__tile_work w = {.tiling = t,
-                           .io = io,
-                           .log = &t->log,
-                           .cut = t->cut,
-                           .seconds = t->options.launch_ms * 1e-3};
+    clattn__tile_work w = {.tiling = t, .io = io, .log = &t->log, .cut = t->cut};
     const clattn__engine_owner owner = {.user = &w, .poll = poll, .dropped = dropped};
     clattn_status *failed = clattn__alloc_array((size_t)t->device_count, sizeof *failed);
 

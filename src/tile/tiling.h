@@ -32,7 +32,6 @@ typedef struct clattn__tile_work {
     clattn__engine *engine;
     clattn__tile_lane *lanes;
     int lane_count;
-    double seconds;      /* longest launch */
     int64_t done_before; /* tiles of the passes before this one */
 
     /* streamed */
@@ -51,9 +50,8 @@ clattn_status clattn__stream_run(clattn__tile_work *work);
 clattn__steps_problem clattn__stream_problem(const clattn_tiling *tiling,
                                              const clattn__tile_cut *cut);
 
-/* Makes a lane's plans; its scratch memory is made, in the place of another plan's, with clattn__whole_use(). */
+/* Makes a lane's plan. */
 clattn_status clattn__whole_plan(const clattn__tile_work *work, clattn__tile_lane *lane);
-clattn_status clattn__whole_use(clattn__tile_lane *lane, clattn_plan *plan);
 /* Groups of whole problems in one pass. */
 clattn_status clattn__whole_run(clattn__tile_work *work);
 

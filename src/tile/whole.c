@@ -1,4 +1,5 @@
 /* Problems that fit a tile whole: each tile is a group of them, and runs the untiled operator. */
+#include "tile/cut.h"
 #include "tile/tiling.h"
 
 static int64_t group_first(const clattn__tile_work *w, int64_t tile)
@@ -60,46 +61,18 @@ out:
     return status;
 }
 
-/* The untiled operator for `count` problems. */
-static clattn_status plan_group(const clattn__tile_work *w, clattn_context *ctx, int64_t count,
-                                clattn_plan **plan)
+clattn_status clattn__whole_plan(const clattn__tile_work *w, clattn__tile_lane *lane)
 {
     const clattn__tile_problem *p = &w->tiling->problem;
     clattn_agent_attention_desc desc = w->tiling->desc;
 
-    desc.batch = count;
+    desc.batch = w->cut.group;
     desc.height = p->height;
     desc.width = p->width;
     desc.kv_height = p->kv_height;
     desc.kv_width = p->kv_width;
     desc.window_height = desc.window_width = desc.shift_y = desc.shift_x = 0;
-    return clattn_agent_attention_plan(ctx, &desc, plan);
-}
-
-clattn_status clattn__whole_plan(const clattn__tile_work *w, clattn__tile_lane *lane)
-{
-    clattn_status status = CLATTN_OK;
-    const int64_t last = w->tiling->problem.problems % w->cut.group;
-
-    CLATTN_TRY(plan_group(w, lane->ctx, w->cut.group, &lane->plan));
-    if (last > 0)
-        CLATTN_TRY(plan_group(w, lane->ctx, last, &lane->last_plan));
-out:
-    return status;
-}
-
-clattn_status clattn__whole_use(clattn__tile_lane *lane, clattn_plan *plan)
-{
-    clattn_status status = CLATTN_OK;
-
-    if (lane->used_plan == plan)
-        return CLATTN_OK;
-    lane->used_plan = NULL;
-    clattn_workspace_destroy(&lane->ws);
-    CLATTN_TRY(clattn_workspace_create(plan, &lane->ws));
-    lane->used_plan = plan;
-out:
-    return status;
+    return clattn_agent_attention_plan(lane->ctx, &desc, &lane->plan);
 }
 
 /* Given agents and the agent vector of the group go to AGENTS, one behind the other. */
@@ -126,41 +99,58 @@ out:
     return status;
 }
 
-static clattn_status run(void *user, int number, int64_t tile)
+/* A tensor of `count` problems from number `first` of the group on, in memory that holds all of them from `offset` on. */
+static clattn_tensor part_of(clattn_memory memory, int64_t offset, int64_t first, int64_t count,
+                             int64_t tokens, int64_t heads, int64_t dim)
 {
-    clattn_status status = CLATTN_OK;
-    clattn__tile_work *w = user;
-    clattn__tile_lane *lane = &w->lanes[number];
-    const clattn__tile_problem *p = &w->tiling->problem;
-    const clattn_agent_attention_desc *d = &w->tiling->desc;
+    clattn_tensor tensor = clattn_tensor_tokens(memory, count, tokens, heads, dim);
+    tensor.offset = offset + first * tokens * heads * dim;
+    return tensor;
+}
+
+/* A group in hand. */
+typedef struct group_work {
+    clattn__tile_work *work;
+    clattn__tile_lane *lane;
+    int64_t tile;
+} group_work;
+
+/* Some problems of a group; one that is too much for a launch is cut. */
+static clattn_status run_problems(void *user, int64_t first, int64_t count)
+{
+    const group_work *g = user;
+    const clattn_tiling *t = g->work->tiling;
+    clattn__tile_lane *lane = g->lane;
+    const clattn__tile_problem *p = &t->problem;
     const clattn__tile_device *device = lane->device;
-    const int64_t count = group_count(w, tile);
     const int64_t n = p->agent_height * p->agent_width;
-    const int64_t q_tokens = p->class_tokens + p->height * p->width;
-    const int64_t k_tokens = p->class_tokens + p->kv_height * p->kv_width;
+    const int64_t q_tokens = clattn__tile_tokens(p, false);
+    const int64_t k_tokens = clattn__tile_tokens(p, true);
     const int64_t channels = p->heads * p->dim_v;
     const clattn_memory *role = lane->role;
+    const clattn_memory given = role[CLATTN__TILE_AGENTS];
+    /* The agent vector lies behind the given agents of the group. */
+    const int64_t vector_at = p->pooled ? 0 : group_count(g->work, g->tile) * n * p->heads * p->dim;
     const clattn_tensor q =
-        clattn_tensor_tokens(role[CLATTN__TILE_TOKENS], count, q_tokens, p->heads, p->dim);
+        part_of(role[CLATTN__TILE_TOKENS], 0, first, count, q_tokens, p->heads, p->dim);
     const clattn_tensor k =
-        clattn_tensor_tokens(role[CLATTN__TILE_KEYS], count, k_tokens, p->heads, p->dim);
+        part_of(role[CLATTN__TILE_KEYS], 0, first, count, k_tokens, p->heads, p->dim);
     const clattn_tensor v =
-        clattn_tensor_tokens(role[CLATTN__TILE_VALUES], count, k_tokens, p->heads, p->dim_v);
+        part_of(role[CLATTN__TILE_VALUES], 0, first, count, k_tokens, p->heads, p->dim_v);
     const clattn_tensor key_bias =
-        clattn_tensor_tokens(role[CLATTN__TILE_EXTRA], count, k_tokens, p->heads, 1);
+        part_of(role[CLATTN__TILE_EXTRA], 0, first, count, k_tokens, p->heads, 1);
     const clattn_tensor out =
-        clattn_tensor_tokens(role[CLATTN__TILE_RESULTS], count, q_tokens, p->heads, p->dim_v);
-    const clattn_tensor agents =
-        clattn_tensor_tokens(role[CLATTN__TILE_AGENTS], count, n, p->heads, p->dim);
-    clattn_tensor vector = clattn_tensor_tokens(role[CLATTN__TILE_AGENTS], count, n, p->heads, 1);
-    const clattn_array weight = {device->dwc_weight, 0, channels * d->dwc_size * d->dwc_size};
+        part_of(role[CLATTN__TILE_RESULTS], 0, first, count, q_tokens, p->heads, p->dim_v);
+    const clattn_tensor agents = part_of(given, 0, first, count, n, p->heads, p->dim);
+    const clattn_tensor vector = part_of(given, vector_at, first, count, n, p->heads, 1);
+    const clattn_array weight = {device->dwc_weight, 0,
+                                 channels * t->desc.dwc_size * t->desc.dwc_size};
     const clattn_array bias = {device->dwc_bias, 0, channels};
+    const double flops = clattn__agent_attention_flops(lane->plan);
+    const bool cut = count == 1 && !clattn__lane_fits(lane, CLATTN__PACE_PROBLEMS, flops);
 
-    vector.offset = p->pooled ? 0 : count * n * p->heads * p->dim;
-    CLATTN_TRY(clattn__whole_use(lane, count == w->cut.group ? lane->plan : lane->last_plan));
-    CLATTN_TRY(write_agents(w, lane, tile));
-    CLATTN_TRY(clattn_agent_attention_run(
-        lane->used_plan, lane->ws,
+    return clattn__agent_attention_part(
+        lane->plan, lane->ws, count,
         &(clattn_agent_attention_args){.q = &q,
                                        .k = &k,
                                        .v = &v,
@@ -168,11 +158,26 @@ static clattn_status run(void *user, int number, int64_t tile)
                                        .key_bias = p->key_bias ? &key_bias : NULL,
                                        .agent_vector = p->agent_vector ? &vector : NULL,
                                        .bias = device->bias,
-                                       .dwc_weight = d->dwc_size > 0 ? &weight : NULL,
-                                       .dwc_bias = d->has_dwc_bias ? &bias : NULL,
+                                       .dwc_weight = t->desc.dwc_size > 0 ? &weight : NULL,
+                                       .dwc_bias = t->desc.has_dwc_bias ? &bias : NULL,
                                        .out = &out},
-        NULL));
-    CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
+        cut ? &lane->pace.pacer : NULL);
+}
+
+static clattn_status run(void *user, int number, int64_t tile)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = user;
+    clattn__tile_lane *lane = &w->lanes[number];
+    group_work g = {w, lane, tile};
+    const clattn__paced_work problems = {.kind = CLATTN__PACE_PROBLEMS,
+                                         .blocks = group_count(w, tile),
+                                         .flops = clattn__agent_attention_flops(lane->plan),
+                                         .piece = run_problems,
+                                         .user = &g};
+
+    CLATTN_TRY(write_agents(w, lane, tile));
+    CLATTN_TRY(clattn__pace(&lane->pace.pacer, &problems));
 out:
     return status;
 }
