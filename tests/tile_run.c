@@ -11,6 +11,7 @@ clattn_tile_options tile_options_random(fill_random *random)
 {
     clattn_tile_options o = {.in_flight = (int32_t)fill_range(random, 0, 3)};
 
+    o.concurrent = fill_once_in(random, 2);
     if (fill_once_in(random, 3))
         o.launch_ms = 0.001 * (double)fill_range(random, 1, 1000);
     return o;

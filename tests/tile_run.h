@@ -6,7 +6,7 @@
 #include "clattn/filter.h"
 #include "clattn/tile.h"
 
-/* A random launch length and number of tiles in flight. */
+/* A random launch length and number of tiles in flight; callbacks from one thread or from several. */
 clattn_tile_options tile_options_random(fill_random *random);
 
 /*

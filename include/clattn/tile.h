@@ -51,7 +51,7 @@ typedef struct clattn_tile_rect {
  * write between rows. It may be asked for a rectangle more than once, and for overlapping ones (clattn_tiling_info). Anything
  * but 0 stops the run with CLATTN_E_CALLBACK and is kept as the report's code.
  *
- * threads  called by the thread that called run, one call at a time
+ * threads  called by the thread that called run, one call at a time; with options.concurrent see there
  */
 typedef struct clattn_tile_source {
     int (*fill)(void *user, clattn_tile_input input, const clattn_tile_rect *rect, float *target,
@@ -86,6 +86,15 @@ typedef struct clattn_tile_options {
     int32_t strips;
     /* 1: devices and kernel variants of different kinds may share a run; its last bits then depend on who did what. */
     int32_t fast;
+    /*
+     * 1: source and sink may be called by threads of the run, at most one call per tile in flight at a time. Any two calls may then
+     * overlap, fill with fill, take with take and fill with take, for different rectangles each (halos of fills do meet); with strips,
+     * takes still come in order from top to bottom, each after the one before has returned, though from different threads.
+     * A pass begins when all calls of the one before have returned. After a call that fails those under way end, and no other
+     * begins. 0: all calls come from the thread that called run, one at a time. progress comes from that thread in any case, and
+     * may overlap with source and sink. Bits are the same.
+     */
+    int32_t concurrent;
     /* Tiles per device at once, 1 .. 8 (0: 2): while one is computed, the next is filled. */
     int32_t in_flight;
     uint32_t reserved[8];
@@ -175,8 +184,8 @@ CLATTN_API void clattn_tiling_destroy(clattn_tiling **tiling);
  * limits   the sink has received some rectangles, and no more will come, when the run fails or is cancelled
  * memory   everything that was allocated is free again on return
  * async    no
- * threads  source, sink and progress are called from the calling thread alone; the log, and a CPU context's parallel_for, also from
- *          threads of the run, several at a time
+ * threads  source and sink are called from the calling thread alone, but for options.concurrent, progress always; the log, and a CPU
+ *          context's parallel_for, also from threads of the run, several at a time
  * returns  CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_CALLBACK, CLATTN_E_CANCELLED, CLATTN_E_BUDGET, CLATTN_E_NOMEM,
  *          CLATTN_E_DEVICE_NOMEM, CLATTN_E_OPENCL, CLATTN_E_LOST
  */

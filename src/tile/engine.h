@@ -3,7 +3,8 @@
  * nothing of attention or of OpenCL.
  *
  * A tile goes through three calls: `fill` and `finish` in the calling thread, one at a time, and between them `work` in the lane's
- * own thread. A device whose tile fails is dropped, with all its lanes, and the tile goes to another one.
+ * own thread; or, in a concurrent pass, all three in the lane's thread, beside other lanes'. A device whose tile fails is dropped,
+ * with all its lanes, and the tile goes to another one.
  */
 #ifndef CLATTN_SRC_TILE_ENGINE_H
 #define CLATTN_SRC_TILE_ENGINE_H
@@ -18,7 +19,9 @@ typedef struct clattn__engine clattn__engine;
  */
 typedef struct clattn__engine_pass {
     int64_t tiles;
-    bool ordered; /* finish() comes in the order of the tiles */
+    bool ordered;    /* finish() comes in the order of the tiles, one at a time */
+    bool concurrent; /* fill() and finish() may be called by lanes, several at a time */
+    bool serial;     /* but finish() one at a time, in any order */
     void *user;
     clattn_status (*fill)(void *user, int lane, int64_t tile);
     clattn_status (*work)(void *user, int lane, int64_t tile);
@@ -30,7 +33,7 @@ typedef struct clattn__engine_owner {
     void *user;
     /* Called in the calling thread now and then, with the tiles of this pass that are done; true cancels. */
     bool (*poll)(void *user, int64_t done);
-    /* A device is not used any more; its lanes are idle. */
+    /* A device is not used any more. Concurrent passes: from any lane's thread. */
     void (*dropped)(void *user, int device, clattn_status status, int64_t tile);
 } clattn__engine_owner;
 

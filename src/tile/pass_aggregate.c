@@ -110,4 +110,4 @@ out:
 }
 
 const clattn__engine_pass clattn__aggregate_pass = {
-    .fill = aggregate_fill, .work = aggregate_work, .finish = aggregate_finish};
+    .serial = true, .fill = aggregate_fill, .work = aggregate_work, .finish = aggregate_finish};

@@ -76,4 +76,4 @@ out:
 }
 
 const clattn__engine_pass clattn__pool_pass = {
-    .fill = pool_fill, .work = pool_work, .finish = pool_finish};
+    .serial = true, .fill = pool_fill, .work = pool_work, .finish = pool_finish};

@@ -52,7 +52,7 @@ static clattn_status check(const clattn__ports *p, int code, const char *who, co
 
     if (code == 0)
         return CLATTN_OK;
-    if (p->io->callback_code != NULL)
+    if (!atomic_flag_test_and_set(p->failed) && p->io->callback_code != NULL)
         *p->io->callback_code = code;
     CLATTN_CHECK(p->log, rect->class_count == 0, CLATTN_E_CALLBACK,
                  "the %s returned %d for %s of picture %" PRId64 ", class tokens %" PRId64

@@ -2,12 +2,16 @@
 #ifndef CLATTN_SRC_TILE_PORTS_H
 #define CLATTN_SRC_TILE_PORTS_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 #include "clattn/tile.h"
 
 typedef struct clattn__ports {
     const clattn_log *log;
     const clattn_tile_io *io;
+    atomic_flag
+        *failed; /* set by the first callback that fails: its code is the one that is kept */
     int64_t height, width, kv_height, kv_width; /* of pictures */
     int64_t window_height, window_width;        /* of problems: the map, or a window */
     int64_t shift_y, shift_x;

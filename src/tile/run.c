@@ -239,6 +239,7 @@ static void set_ports(clattn__tile_work *w)
 
     w->ports = (clattn__ports){.log = w->log,
                                .io = w->io,
+                               .failed = &w->callback_failed,
                                .height = d->height,
                                .width = d->width,
                                .kv_height = windows ? d->height : p->kv_height,
@@ -263,6 +264,7 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
     clattn_status *failed = clattn__alloc_array((size_t)t->device_count, sizeof *failed);
 
     CLATTN_CHECK(w.log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
+    atomic_flag_clear(&w.callback_failed);
     set_ports(&w);
     CLATTN_TRY(make_room(&w, failed));
     check_variants(&w, failed);

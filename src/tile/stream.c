@@ -147,6 +147,7 @@ static clattn_status run_pass(clattn__tile_work *w, const clattn__engine_pass *p
 
     own.tiles = tiles;
     own.ordered = ordered;
+    own.concurrent = w->tiling->options.concurrent != 0;
     own.user = w;
     const clattn_status status = clattn__engine_run(w->engine, &own);
     w->done_before += tiles;

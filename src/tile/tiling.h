@@ -29,6 +29,7 @@ typedef struct clattn__tile_work {
     clattn__tile_cut
         cut; /* the tiling's, or a finer one where a device had less room than it said */
     clattn__ports ports;
+    atomic_flag callback_failed;
     clattn__engine *engine;
     clattn__tile_lane *lanes;
     int lane_count;

@@ -216,6 +216,7 @@ clattn_status clattn__whole_run(clattn__tile_work *w)
 {
     const clattn__engine_pass pass = {.tiles = w->cut.tiles,
                                       .ordered = w->tiling->options.strips != 0,
+                                      .concurrent = w->tiling->options.concurrent != 0,
                                       .user = w,
                                       .fill = fill,
                                       .work = run,
