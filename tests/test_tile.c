@@ -15,12 +15,45 @@
 #include "case_agent_random.h"
 #include "case_agent_run.h"
 #include "contexts.h"
+#include "sub_devices.h"
 #include "tile_run.h"
 
 #define TEXT            640
 #define DEFAULT_TILINGS 60
 
 static const contexts_entry *entry;
+
+/* Two contexts of the device and, where it can be split, its halves: untiled runs are on the first. */
+typedef struct devices {
+    clattn_context *all[4];
+    sub_devices halves;
+    bool split;
+} devices;
+
+static void open_devices(devices *d)
+{
+    d->all[0] = contexts_open(entry, NULL);
+    d->all[1] = contexts_open(entry, NULL);
+    d->split = sub_devices_open(entry, NULL, &d->halves);
+    d->all[2] = d->split ? d->halves.ctx[0] : NULL;
+    d->all[3] = d->split ? d->halves.ctx[1] : NULL;
+}
+
+static void close_devices(devices *d)
+{
+    if (d->split)
+        sub_devices_close(&d->halves);
+    clattn_context_destroy(&d->all[1]);
+    clattn_context_destroy(&d->all[0]);
+}
+
+/* One or two of them; a whole one with a half, too. Returns the first one's number in `all`. */
+static int mix_random(fill_random *random, const devices *d, size_t *count)
+{
+    *count = (size_t)fill_range(random, 1, 2);
+    const int last = (d->split ? 4 : 2) - (int)*count;
+    return (int)fill_range(random, 0, last);
+}
 
 static int tilings(void)
 {
@@ -47,10 +80,11 @@ static void enlarge(fill_random *random, case_agent *c)
 static void test_random(void **state)
 {
     fill_random random = {fill_seed()};
-    clattn_context *ctx[2] = {contexts_open(entry, NULL), contexts_open(entry, NULL)};
+    devices d;
     int streamed = 0;
 
     (void)state;
+    open_devices(&d);
     for (int i = 0; i < tilings(); i++) {
         case_agent c;
         case_agent_data data;
@@ -64,21 +98,22 @@ static void test_random(void **state)
         float *untiled = calloc((size_t)count, sizeof *untiled);
         float *tiled = calloc((size_t)count, sizeof *tiled);
         agent_run run;
-        agent_run_open(&run, ctx[0], GUARD_TOKENS, &c, &data);
+        agent_run_open(&run, d.all[0], GUARD_TOKENS, &c, &data);
         agent_run_step(&run, STEP_WHOLE, untiled);
         agent_run_close(&run);
 
-        const size_t devices = (size_t)fill_range(&random, 1, 2);
+        size_t count_of_devices;
+        const int first = mix_random(&random, &d, &count_of_devices);
         const clattn_tile_options options = tile_options_random(&random);
         clattn_tiling_info info;
         const double budgets[] = {0.0, 1.0, 1.0, 1.3, 2.0, 4.0};
         const double budget = budgets[fill_range(&random, 0, 5)];
-        tile_run_case(ctx, devices, &c, &data, &options, budget, tiled, &info);
+        tile_run_case(d.all + first, count_of_devices, &c, &data, &options, budget, tiled, &info);
         streamed += info.passes > 1;
         char full[TEXT + 200];
         snprintf(full, sizeof full,
-                 "%s; %zu devices, %" PRIu64 " bytes, %d passes of %" PRId64 " tiles", text,
-                 devices, info.device_bytes, (int)info.passes, info.tiles);
+                 "%s; %zu devices from %d, %" PRIu64 " bytes, %d passes of %" PRId64 " tiles", text,
+                 count_of_devices, first, info.device_bytes, (int)info.passes, info.tiles);
         check_same_bits("tiled", full, tiled, untiled, count);
         free(untiled);
         free(tiled);
@@ -86,16 +121,16 @@ static void test_random(void **state)
     }
     print_message("%d tilings, %d of them streamed\n", tilings(), streamed);
     assert_true(streamed > 0 || tilings() < 20);
-    clattn_context_destroy(&ctx[0]);
-    clattn_context_destroy(&ctx[1]);
+    close_devices(&d);
 }
 
 static void test_smooth(void **state)
 {
     fill_random random = {fill_seed()};
-    clattn_context *ctx[2] = {contexts_open(entry, NULL), contexts_open(entry, NULL)};
+    devices all;
 
     (void)state;
+    open_devices(&all);
     for (int i = 0; i < tilings() / 3 + 1; i++) {
         const int64_t most = contexts_reduced() ? 30 : 160;
         clattn_smooth_desc d = {.height = fill_range(&random, 1, most),
@@ -110,14 +145,15 @@ static void test_smooth(void **state)
         float *rgb = fill_new(&random, FILL_UNIFORM, count);
         float *untiled = calloc((size_t)count, sizeof *untiled);
         float *tiled = calloc((size_t)count, sizeof *tiled);
-        tile_smooth_untiled(ctx[0], &d, rgb, untiled);
+        tile_smooth_untiled(all.all[0], &d, rgb, untiled);
 
-        const size_t devices = (size_t)fill_range(&random, 1, 2);
+        size_t devices;
+        const int first = mix_random(&random, &all, &devices);
         clattn_tile_options options = tile_options_random(&random);
         const double budget = 1.0 + 0.5 * (double)fill_range(&random, 0, 8);
         clattn_tiling_info info;
         options.strips = fill_once_in(&random, 2);
-        tile_run_smooth(ctx, devices, &d, rgb, &options, budget, tiled, &info);
+        tile_run_smooth(all.all + first, devices, &d, rgb, &options, budget, tiled, &info);
         snprintf(text, sizeof text,
                  "smooth %" PRId64 " x %" PRId64 ", %" PRId64 " x %" PRId64
                  " agents, %d rounds, %zu devices, %" PRId64 " tiles, strips %d",
@@ -128,8 +164,7 @@ static void test_smooth(void **state)
         free(untiled);
         free(tiled);
     }
-    clattn_context_destroy(&ctx[0]);
-    clattn_context_destroy(&ctx[1]);
+    close_devices(&all);
 }
 
 int main(void)
