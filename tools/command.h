@@ -17,6 +17,7 @@
 /* The sub-commands: argv[0] is the sub-command's name; returns the exit code. */
 int clattn_command_devices(int argc, char **argv);
 int clattn_command_check(int argc, char **argv);
+int clattn_command_bench(int argc, char **argv);
 int clattn_command_smooth(int argc, char **argv);
 
 /* Options. ----------------------------------------------------------------- */

@@ -13,6 +13,7 @@ typedef struct SubCommand {
 static const SubCommand sub_commands[] = {
     {"devices", clattn_command_devices, "list the devices and which one would be used"},
     {"check", clattn_command_check, "run recorded cases on a device and compare"},
+    {"bench", clattn_command_bench, "measure a device and every operator on it"},
 #ifdef CLATTN_HAVE_VIPS
     {"smooth", clattn_command_smooth, "smooth a picture, keeping its edges"},
 #endif
