@@ -47,14 +47,14 @@ static bool measure(bench_device *device, bench_report *report)
     const bench_settings *const settings = report->settings;
     const double steps = (double)report->count + 2.0;
     command_progress(0.0);
-    if (!bench_roofs_measure(device, ROOF_PART * settings->seconds, &report->start))
+    if (!bench_roofs_measure(device, ROOF_PART * settings->seconds, NULL, &report->start))
         return false;
     for (size_t i = 0; i < report->count; i++) {
         command_progress(((double)i + 1.0) / steps);
         bench_row_measure(device, &report->start, settings, &report->rows[i]);
     }
     command_progress((steps - 1.0) / steps);
-    if (!bench_roofs_measure(device, ROOF_PART * settings->seconds, &report->end))
+    if (!bench_roofs_measure(device, ROOF_PART * settings->seconds, &report->start, &report->end))
         return false;
     command_progress(1.0);
     report->best = bench_roofs_better(&report->start, &report->end);

@@ -98,7 +98,8 @@ typedef enum bench_roof_name {
 
 typedef struct bench_roof {
     double value;
-    char form[64]; /* the variant that reached it */
+    char form[64];     /* the variant that reached it */
+    int width, chains; /* of it, where it has them */
 } bench_roof;
 
 typedef struct bench_roofs {
@@ -146,8 +147,12 @@ void bench_device_close(bench_device *device);
 /* A fresh context: no program of an earlier row is in it. */
 clattn_status bench_device_context(bench_device *device, clattn_context **ctx);
 
-/* Measures everything within about `seconds` per test. False with an error printed. */
-bool bench_roofs_measure(bench_device *device, double seconds, bench_roofs *roofs);
+/*
+ * Measures everything, `seconds` for each form that a roof has; with an earlier result only the forms that were best then. False with an
+ * error printed.
+ */
+bool bench_roofs_measure(bench_device *device, double seconds, const bench_roofs *earlier,
+                         bench_roofs *roofs);
 
 /* Rows. -------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include "bench_roofs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const bench_roof_text bench_roof_texts[BENCH_ROOFS] = {
     [BENCH_ROOF_COPY] = {"copy", "memory, read + written", "GB/s", 1e-9},
@@ -27,40 +28,58 @@ void bench_roof_keep(bench_roof *roof, double value, const char *form)
     snprintf(roof->form, sizeof roof->form, "%s", form);
 }
 
-static double try_form(bench_form_rate *rate, void *user, int width, int chains, const char *what,
-                       bench_roof *roof)
+bool bench_roof_wanted(const bench_roof *earlier, const char *form)
+{
+    return earlier == NULL || strcmp(earlier->form, form) == 0;
+}
+
+static double try_form(const bench_search *search, int width, int chains, bench_roof *roof)
 {
     char form[64];
-    const double value = rate(user, width, chains);
-    snprintf(form, sizeof form, "%s%d x %d chains", what, width, chains);
-    bench_roof_keep(roof, value, form);
+    const double value = search->rate(search->user, width, chains);
+    snprintf(form, sizeof form, "%s%d x %d chains", search->what, width, chains);
+    if (value > roof->value) {
+        bench_roof_keep(roof, value, form);
+        roof->width = width;
+        roof->chains = chains;
+    }
     return value;
 }
 
-void bench_roofs_search(bench_form_rate *rate, void *user, const int *widths, int width_count,
-                        const char *what, bench_roof *roof)
+/* All numbers of chains for one width. */
+static void search_width(const bench_search *search, int width, bench_roof *roof)
 {
-    for (int w = 0; w < width_count; w++) {
-        double best = 0.0;
-        int best_chains = 0;
-        for (int chains = 2; chains <= MOST_CHAINS; chains *= 2) {
-            const double value = try_form(rate, user, widths[w], chains, what, roof);
-            const bool rises = value > best * RISE;
-            if (value > best) {
-                best = value;
-                best_chains = chains;
-            }
-            if (!rises)
-                break;
+    double best = 0.0;
+    int best_chains = 0;
+    for (int chains = 2; chains <= MOST_CHAINS; chains *= 2) {
+        const double value = try_form(search, width, chains, roof);
+        const bool rises = value > best * RISE;
+        if (value > best) {
+            best = value;
+            best_chains = chains;
         }
-        if (best_chains > 0)
-            (void)try_form(rate, user, widths[w], best_chains + best_chains / 2, what, roof);
+        if (!rises)
+            break;
     }
+    if (best_chains > 0)
+        (void)try_form(search, width, best_chains + best_chains / 2, roof);
 }
 
-bool bench_roofs_measure(bench_device *device, double seconds, bench_roofs *roofs)
+void bench_roofs_search(const bench_search *search, bench_roof *roof)
+{
+    if (search->earlier != NULL) {
+        if (search->earlier->value > 0.0)
+            (void)try_form(search, search->earlier->width, search->earlier->chains, roof);
+        return;
+    }
+    for (int w = 0; w < search->width_count; w++)
+        search_width(search, search->widths[w], roof);
+}
+
+bool bench_roofs_measure(bench_device *device, double seconds, const bench_roofs *earlier,
+                         bench_roofs *roofs)
 {
     *roofs = (bench_roofs){.events = false};
-    return device->cl != NULL ? bench_roofs_cl(device, seconds, roofs)
-                              : bench_roofs_cpu(device, seconds, roofs);
+    return device->cl != NULL ? bench_roofs_cl(device, seconds, earlier, roofs)
+                              : bench_roofs_cpu(device, seconds, earlier, roofs);
 }
