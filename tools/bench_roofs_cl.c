@@ -10,7 +10,7 @@ extern const char bench_roofs_source[];
 extern const size_t bench_roofs_source_bytes;
 
 /* A launch is made as long as this, and never meant to be longer than the 50 ms after which desktops kill one. */
-#define LAUNCH_SECONDS 0.015
+#define LAUNCH_SECONDS 0.01
 
 #define LEAST_TURNS   3
 #define LAUNCHES      200

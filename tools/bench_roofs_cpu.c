@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAUNCH_SECONDS 0.02
+#define LAUNCH_SECONDS 0.01
 #define LEAST_TURNS    3
 #define MOST_THREADS   1024
 #define LOCAL_FLOATS   4096 /* 16 KiB: in every first cache */
