@@ -71,12 +71,13 @@ static clattn_status use(clattn_context *ctx)
     clattn_memory memory = {0}, more = {0};
     cl_kernel kernel = NULL;
     float x[4] = {1.0f, 2.0f, 3.0f, 4.0f}, y[4] = {0};
+    const clattn__kernel_spec spec = {.file = "twice", .name = "twice", .options = "-DUNUSED=1"};
     CLATTN_TRY(clattn_memory_alloc(ctx, sizeof x, &memory));
     CLATTN_TRY(clattn_memory_alloc(ctx, 5000, &more));
     clattn_memory_free(ctx, &more);
     CLATTN_TRY(clattn_memory_alloc(ctx, 5000, &more));
     CLATTN_TRY(clattn_memory_write(ctx, &memory, 0, x, sizeof x));
-    CLATTN_TRY(clattn__kernel_create(ctx, "twice", "twice", "-DUNUSED=1", &kernel));
+    CLATTN_TRY(clattn__kernel_create(ctx, &spec, &kernel));
     CLATTN_TRY(clattn__kernel_arg(ctx, kernel, 0, sizeof memory.mem, &memory.mem));
     CLATTN_TRY(launch(ctx, kernel, true));
     CLATTN_TRY(launch(ctx, kernel, false));

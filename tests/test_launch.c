@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -40,6 +41,14 @@ static const clattn__source *test_source(const char *name)
     static const size_t sizes[] = {sizeof text - 1};
     static const clattn__source source = {"steps", 1, texts, sizes};
     return strcmp(name, source.name) == 0 ? &source : NULL;
+}
+
+static clattn_status create_kernel(clattn_context *ctx, const char *file, const char *name,
+                                   const char *options, cl_kernel *kernel)
+{
+    clattn__kernel_spec spec = {.file = file, .name = name};
+    snprintf(spec.options, sizeof spec.options, "%s", options);
+    return clattn__kernel_create(ctx, &spec, kernel);
 }
 
 /* The caller's OpenCL objects, made without the library. */
@@ -153,7 +162,7 @@ static void *create_kernels(void *user)
     clattn_context *ctx = user;
     for (int i = 0; i < 4; i++) {
         cl_kernel kernel = NULL;
-        if (clattn__kernel_create(ctx, "steps", "advance", "-DFACTOR=3", &kernel) != CLATTN_OK)
+        if (create_kernel(ctx, "steps", "advance", "-DFACTOR=3", &kernel) != CLATTN_OK)
             return "no kernel";
         clattn__kernel_release(ctx, &kernel);
     }
@@ -182,8 +191,7 @@ static void two_threads_build_once(void **state)
     }
     assert_int_equal(atomic_load(&builds), 1);
     cl_kernel kernel = NULL;
-    assert_int_equal(clattn__kernel_create(ctx, "steps", "advance", "-DFACTOR=4", &kernel),
-                     CLATTN_OK);
+    assert_int_equal(create_kernel(ctx, "steps", "advance", "-DFACTOR=4", &kernel), CLATTN_OK);
     clattn__kernel_release(ctx, &kernel);
     assert_null(kernel);
     assert_int_equal(atomic_load(&builds), 2);
@@ -198,17 +206,16 @@ static void failed_builds_are_told_in_full(void **state)
     cl_kernel kernel = NULL;
     for (int i = 0; i < 2; i++) { /* a failure is not kept */
         heard.count = 0;
-        SUPPORT_REFUSED(&heard,
-                        clattn__kernel_create(ctx, "steps", "advance", "-DBROKEN=1", &kernel),
+        SUPPORT_REFUSED(&heard, create_kernel(ctx, "steps", "advance", "-DBROKEN=1", &kernel),
                         CLATTN_E_BUILD, "this_is_no_opencl");
         assert_true(support_heard(&heard, "kernel advance of steps.cl"));
         assert_true(support_heard(&heard, "\"-cl-std=CL1.2 -cl-mad-enable -DBROKEN=1\""));
         assert_int_equal(heard.count, 1);
         assert_int_not_equal(clattn_context_cl_error(ctx), 0);
     }
-    SUPPORT_REFUSED(&heard, clattn__kernel_create(ctx, "steps", "leap", "", &kernel),
-                    CLATTN_E_BUILD, "clCreateKernel failed: CL_INVALID_KERNEL_NAME");
-    SUPPORT_REFUSED(&heard, clattn__kernel_create(ctx, "nothing", "advance", "", &kernel),
+    SUPPORT_REFUSED(&heard, create_kernel(ctx, "steps", "leap", "", &kernel), CLATTN_E_BUILD,
+                    "clCreateKernel failed: CL_INVALID_KERNEL_NAME");
+    SUPPORT_REFUSED(&heard, create_kernel(ctx, "nothing", "advance", "", &kernel),
                     CLATTN_E_UNSUPPORTED, "no kernels/nothing.cl");
     assert_null(kernel);
     clattn_context_destroy(&ctx);
@@ -221,8 +228,7 @@ static void embedded_programs_build(void **state)
     clattn_context *ctx = support_context(&heard);
     cl_kernel kernel = NULL;
     clattn__source_hook = NULL;
-    assert_int_equal(clattn__kernel_create(ctx, "smooth", "smooth_norms", NULL, &kernel),
-                     CLATTN_OK);
+    assert_int_equal(create_kernel(ctx, "smooth", "smooth_norms", "", &kernel), CLATTN_OK);
     clattn__source_hook = test_source;
     clattn__kernel_release(ctx, &kernel);
     clattn_context_destroy(&ctx);
@@ -237,8 +243,8 @@ static void run_steps(clattn_context *ctx, const clattn_memory *x, const clattn_
     cl_kernel kernels[2] = {NULL, NULL};
     const float one = 1.0f;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(clattn__kernel_create(ctx, "steps", "advance",
-                                               i == 0 ? "-DFACTOR=2" : "-DFACTOR=3", &kernels[i]),
+        assert_int_equal(create_kernel(ctx, "steps", "advance",
+                                       i == 0 ? "-DFACTOR=2" : "-DFACTOR=3", &kernels[i]),
                          CLATTN_OK);
         assert_int_equal(clattn__kernel_arg(ctx, kernels[i], 0, sizeof x->mem, &x->mem), CLATTN_OK);
         assert_int_equal(clattn__kernel_arg(ctx, kernels[i], 1, sizeof one, &one), CLATTN_OK);
@@ -333,7 +339,7 @@ static void failed_chains_hand_out_nothing(void **state)
     clattn_sync sync = {.done = &done};
     clattn__chain chain;
     cl_kernel kernel = NULL;
-    assert_int_equal(clattn__kernel_create(ctx, "steps", "advance", "", &kernel), CLATTN_OK);
+    assert_int_equal(create_kernel(ctx, "steps", "advance", "", &kernel), CLATTN_OK);
     clattn__chain_begin(&chain, ctx, &sync);
     SUPPORT_REFUSED(&heard, clattn__chain_launch(&chain, kernel, (size_t[3]){16, 1, 1}, NULL),
                     CLATTN_E_OPENCL, "CL_INVALID_KERNEL_ARGS");

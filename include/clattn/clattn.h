@@ -3,6 +3,7 @@
 #define CLATTN_H
 
 #include "clattn/base.h"
+#include "clattn/cache.h"
 #include "clattn/context.h"
 #include "clattn/filter.h"
 #include "clattn/io.h"

@@ -11,6 +11,7 @@
 #define CLATTN_CONTEXT_H
 
 #include "clattn/base.h"
+#include "clattn/cache.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -104,6 +105,8 @@ typedef struct clattn_context_params {
     uint32_t threads;                 /* CPU path only: 0: one per core */
     clattn_parallel_for parallel_for; /* CPU path only: NULL: threads of the library's own */
     void *parallel_user;
+    clattn_cache
+        cache; /* OpenCL only: keeps compiled kernels between processes; zero: nothing does */
     uint32_t reserved[8];
 } clattn_context_params;
 
@@ -139,8 +142,21 @@ CLATTN_API clattn_status clattn_context_wrap(cl_context context, cl_device_id de
 CLATTN_API clattn_status clattn_context_create_cpu(const clattn_context_params *params,
                                                    clattn_context **ctx);
 
-/** Waits for the queue, frees everything and sets *ctx to NULL. NULL and a pointer to NULL are accepted. */
+/**
+ * Waits for the queue, hands what was compiled to params.cache, frees everything and sets *ctx to NULL. NULL and a pointer to
+ * NULL are accepted.
+ */
 CLATTN_API void clattn_context_destroy(clattn_context **ctx);
+
+/**
+ * Hands the kernels compiled since the last call to params.cache, which clattn_context_destroy() does as well: for programs
+ * that live long or may end without destroying. Not part of a plan, because drivers that compile at the first launch
+ * (PoCL) need about as long for it as for the compilation. Waits for what was enqueued. Without a cache it does nothing.
+ *
+ * threads  safe; plans of this context that are made meanwhile wait
+ * returns  CLATTN_OK (also where the cache does not take them), CLATTN_E_ARG, CLATTN_E_OPENCL, CLATTN_E_LOST
+ */
+CLATTN_API clattn_status clattn_context_store_programs(clattn_context *ctx);
 
 /** Waits until everything enqueued so far is done. returns CLATTN_OK, CLATTN_E_ARG, CLATTN_E_OPENCL, CLATTN_E_LOST */
 CLATTN_API clattn_status clattn_context_finish(clattn_context *ctx);

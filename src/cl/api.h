@@ -56,6 +56,9 @@
       (cl_program program, cl_device_id device, cl_program_build_info name, size_t room,           \
        void *value, size_t *size),                                                                 \
       (program, device, name, room, value, size))                                                  \
+    X(cl_int, clGetProgramInfo,                                                                    \
+      (cl_program program, cl_program_info name, size_t room, void *value, size_t *size),          \
+      (program, name, room, value, size))                                                          \
     X(cl_int, clReleaseProgram, (cl_program program), (program))                                   \
     X(cl_int, clSetKernelArg, (cl_kernel kernel, cl_uint index, size_t size, const void *value),   \
       (kernel, index, size, value))                                                                \
@@ -79,6 +82,10 @@
     X(cl_program, clCreateProgramWithSource,                                                       \
       (cl_context context, cl_uint count, const char **texts, const size_t *sizes, cl_int *error), \
       (context, count, texts, sizes, error))                                                       \
+    X(cl_program, clCreateProgramWithBinary,                                                       \
+      (cl_context context, cl_uint count, const cl_device_id *devices, const size_t *sizes,        \
+       const unsigned char **binaries, cl_int *states, cl_int *error),                             \
+      (context, count, devices, sizes, binaries, states, error))                                   \
     X(cl_kernel, clCreateKernel, (cl_program program, const char *name, cl_int *error),            \
       (program, name, error))
 

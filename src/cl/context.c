@@ -10,8 +10,10 @@ static void destroy(clattn_context *ctx)
     struct clattn__cl *cl = ctx->cl;
     if (cl->queue)
         cl->api->clFinish(cl->queue);
-    if (!ctx->parent)
+    if (!ctx->parent) {
+        clattn__programs_store(ctx);
         clattn__programs_destroy(ctx);
+    }
     clattn__buffers_destroy(ctx);
     if (cl->queue)
         cl->api->clReleaseCommandQueue(cl->queue);
@@ -26,6 +28,18 @@ static void destroy(clattn_context *ctx)
 static clattn_status finish(clattn_context *ctx)
 {
     return clattn__cl_check(ctx, ctx->cl->api->clFinish(ctx->cl->queue), "clFinish");
+}
+
+clattn_status clattn_context_store_programs(clattn_context *ctx)
+{
+    if (!clattn__context_valid(ctx))
+        return CLATTN_E_ARG;
+    if (!ctx->cl || !ctx->params.cache.put)
+        return CLATTN_OK;
+    clattn_status status = finish(ctx);
+    if (status == CLATTN_OK)
+        clattn__programs_store(ctx);
+    return status;
 }
 
 static clattn_status lane(clattn_context *ctx, clattn_context **result);

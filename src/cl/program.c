@@ -10,6 +10,7 @@
 #include "cl/device.h"
 #include "cl/errors.h"
 #include "cl/programs.h"
+#include "cl/stored.h"
 
 /*
  * What every program is compiled with. No space before or after: some compilers refuse an empty
@@ -19,11 +20,14 @@
 
 const clattn__source *(*clattn__source_hook)(const char *name) = NULL;
 
-/* A built program. `key` is the file's name, a line feed, and the whole option string. */
+/* A program that is built. */
 typedef struct program {
     struct program *next;
     cl_program object;
-    char key[];
+    const clattn__source *source;
+    clattn__kernel_spec spec; /* the first that it was asked for with */
+    bool stored;              /* it came from the caller's cache, or was offered to it */
+    bool launched;
 } program;
 
 struct clattn__programs {
@@ -81,14 +85,7 @@ static char *build_output(clattn_context *ctx, cl_program object)
     return text;
 }
 
-/* The sources and options of one build. */
-typedef struct recipe {
-    const clattn__source *source;
-    const char *kernel; /* for messages */
-    const char *options;
-} recipe;
-
-static clattn_status build(clattn_context *ctx, const recipe *r, cl_program *object)
+static clattn_status build(clattn_context *ctx, const clattn__recipe *r, cl_program *object)
 {
     clattn_status status = CLATTN_OK;
     struct clattn__cl *cl = ctx->cl;
@@ -108,7 +105,7 @@ static clattn_status build(clattn_context *ctx, const recipe *r, cl_program *obj
         clattn__log(&ctx->log, CLATTN_LOG_ERROR,
                     "kernel %s of %s.cl could not be built with \"%s\": %s (%d); the compiler "
                     "says: %s",
-                    r->kernel, r->source->name, r->options, clattn__cl_error_name(error),
+                    r->spec->name, r->source->name, r->options, clattn__cl_error_name(error),
                     (int)error, output ? output : "nothing");
         goto out;
     }
@@ -124,67 +121,123 @@ out:
     return status;
 }
 
+static bool has_cache(const clattn_context *ctx)
+{
+    return ctx->params.cache.get || ctx->params.cache.put;
+}
+
 /*
- * The program of `key`, built if it is not there. Call with the lock held; it belongs to the cache.
+ * One program serves all kernels of a file with the same options; with a cache, which keeps what the first launch made of
+ * it, each kernel and kind of launch has its own.
  */
-static clattn_status find_or_build(clattn_context *ctx, const recipe *r, const char *key,
-                                   cl_program *object)
+static bool serves(const clattn_context *ctx, const program *p, const clattn__kernel_spec *spec)
+{
+    return strcmp(p->spec.file, spec->file) == 0 && strcmp(p->spec.options, spec->options) == 0 &&
+           (!has_cache(ctx) || (strcmp(p->spec.name, spec->name) == 0 &&
+                                memcmp(p->spec.local, spec->local, sizeof spec->local) == 0 &&
+                                p->spec.large == spec->large));
+}
+
+/* Where the program hangs; *link is NULL where there is none. Call with the lock held. */
+static program **find(clattn_context *ctx, const clattn__kernel_spec *spec)
+{
+    program **link = &ctx->cl->programs->first;
+    while (*link && !serves(ctx, *link, spec))
+        link = &(*link)->next;
+    return link;
+}
+
+static clattn__recipe recipe_of(const clattn__source *source, const clattn__kernel_spec *spec)
+{
+    clattn__recipe r = {.source = source, .spec = spec};
+    snprintf(r.options, sizeof r.options, COMMON_OPTIONS "%s%s", spec->options[0] ? " " : "",
+             spec->options);
+    return r;
+}
+
+/* A program from the cache, or built. Call with the lock held; it belongs to the context. */
+static clattn_status add(clattn_context *ctx, const clattn__kernel_spec *spec, program **added)
 {
     clattn_status status = CLATTN_OK;
-    struct clattn__programs *cache = ctx->cl->programs;
-    for (program *p = cache->first; p; p = p->next)
-        if (strcmp(p->key, key) == 0) {
-            *object = p->object;
-            return CLATTN_OK;
-        }
-    size_t length = strlen(key) + 1;
-    program *fresh = clattn__alloc(sizeof *fresh + length);
+    struct clattn__programs *programs = ctx->cl->programs;
+    program *fresh = NULL;
+    const clattn__source *source =
+        clattn__source_hook ? clattn__source_hook(spec->file) : clattn__source_find(spec->file);
+    CLATTN_CHECK(&ctx->log, source, CLATTN_E_UNSUPPORTED, "this build has no kernels/%s.cl",
+                 spec->file);
+    fresh = clattn__alloc(sizeof *fresh);
     CLATTN_CHECK(&ctx->log, fresh, CLATTN_E_NOMEM, "out of host memory for the program of %s.cl",
-                 r->source->name);
-    memcpy(fresh->key, key, length);
-    CLATTN_TRY(build(ctx, r, &fresh->object));
-    fresh->next = cache->first;
-    cache->first = fresh;
-    *object = fresh->object;
+                 spec->file);
+    fresh->source = source;
+    fresh->spec = *spec;
+    const clattn__recipe r = recipe_of(source, spec);
+    fresh->object = clattn__stored_load(ctx, &r);
+    fresh->stored = fresh->object != NULL;
+    if (!fresh->stored)
+        CLATTN_TRY(build(ctx, &r, &fresh->object));
+    fresh->next = programs->first;
+    programs->first = fresh;
+    *added = fresh;
     fresh = NULL;
 out:
     clattn__free(fresh);
     return status;
 }
 
-clattn_status clattn__kernel_create(clattn_context *ctx, const char *file, const char *name,
-                                    const char *options, cl_kernel *kernel)
+clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_spec *spec,
+                                    cl_kernel *kernel)
 {
     clattn_status status = CLATTN_OK;
     struct clattn__cl *cl = ctx->cl;
     cl_int error = CL_SUCCESS;
-    cl_program object = NULL;
-    recipe r = {.kernel = name};
-    char *key = NULL;
-
-    r.source = clattn__source_hook ? clattn__source_hook(file) : clattn__source_find(file);
-    CLATTN_CHECK(&ctx->log, r.source, CLATTN_E_UNSUPPORTED, "this build has no kernels/%s.cl",
-                 file);
-    if (!options)
-        options = "";
-    size_t size = strlen(file) + sizeof "\n" COMMON_OPTIONS " " + strlen(options);
-    key = clattn__alloc(size);
-    CLATTN_CHECK(&ctx->log, key, CLATTN_E_NOMEM, "out of host memory for the options of %s.cl",
-                 file);
-    snprintf(key, size, "%s\n" COMMON_OPTIONS "%s%s", file, options[0] ? " " : "", options);
-    r.options = key + strlen(file) + 1;
 
     clattn__mutex_lock(&cl->programs->lock);
-    status = find_or_build(ctx, &r, key, &object);
-    clattn__mutex_unlock(&cl->programs->lock);
-    if (status != CLATTN_OK)
-        goto out;
-    cl_kernel made = cl->api->clCreateKernel(object, name, &error);
+    program *p = *find(ctx, spec);
+    if (!p)
+        CLATTN_TRY(add(ctx, spec, &p));
+    cl_kernel made = cl->api->clCreateKernel(p->object, spec->name, &error);
     CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateKernel"));
     *kernel = made;
 out:
-    clattn__free(key);
+    clattn__mutex_unlock(&cl->programs->lock);
     return status;
+}
+
+bool clattn__kernel_tried(clattn_context *ctx, const clattn__kernel_spec *spec, bool worked)
+{
+    struct clattn__cl *cl = ctx->cl;
+    clattn__mutex_lock(&cl->programs->lock);
+    program **link = find(ctx, spec);
+    program *p = *link;
+    const bool doubtful = p && !worked && p->stored && !p->launched;
+    if (p && worked)
+        p->launched = true;
+    if (doubtful) {
+        clattn__log(&ctx->log, CLATTN_LOG_DEBUG,
+                    "the cache's program of %s.cl is dropped: %s was refused", spec->file,
+                    spec->name);
+        *link = p->next;
+        cl->api->clReleaseProgram(p->object); /* kernels that others made of it hold it */
+        clattn__free(p);
+    }
+    clattn__mutex_unlock(&cl->programs->lock);
+    return doubtful;
+}
+
+void clattn__programs_store(clattn_context *ctx)
+{
+    struct clattn__programs *programs = ctx->cl->programs;
+    if (!programs || !ctx->params.cache.put)
+        return;
+    clattn__mutex_lock(&programs->lock);
+    for (program *p = programs->first; p; p = p->next) {
+        if (p->stored || !p->launched)
+            continue;
+        const clattn__recipe r = recipe_of(p->source, &p->spec);
+        clattn__stored_save(ctx, &r, p->object);
+        p->stored = true;
+    }
+    clattn__mutex_unlock(&programs->lock);
 }
 
 void clattn__kernel_release(clattn_context *ctx, cl_kernel *kernel)

@@ -5,14 +5,30 @@
 #include "base/context.h"
 #include "cl/cl.h"
 
+/* A kernel, and what compilers that specialise at the first launch (PoCL) do so by. */
+typedef struct clattn__kernel_spec {
+    const char *file, *name; /* literals: they are kept */
+    char options[160];
+    size_t local[3]; /* of every launch */
+    bool large;      /* launches may have 65536 items or more along an axis */
+} clattn__kernel_spec;
+
 /*
  * Makes a kernel object of its own from kernels/<file>.cl. The program (args.h, the parts that
- * kernels/parts.txt names, the file; options "-cl-std=CL1.2 -cl-mad-enable " + options) is built
- * once per context and kept in memory. A failed build is logged with kernel, options and the
- * compiler's whole output, and gives CLATTN_E_BUILD.
+ * kernels/parts.txt names, the file; options "-cl-std=CL1.2 -cl-mad-enable " + options) is taken
+ * from the caller's cache or built, once per context, and kept in memory. A failed build is logged
+ * with kernel, options and the compiler's whole output, and gives CLATTN_E_BUILD.
  */
-clattn_status clattn__kernel_create(clattn_context *ctx, const char *file, const char *name,
-                                    const char *options, cl_kernel *kernel);
+clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_spec *spec,
+                                    cl_kernel *kernel);
+
+/*
+ * How the first launch of a kernel went. Once it has worked, the program is fit for the caller's
+ * cache. True where it has not, and the program came from there: it is dropped, and the kernel
+ * worth another try.
+ */
+bool clattn__kernel_tried(clattn_context *ctx, const clattn__kernel_spec *spec, bool worked);
+
 void clattn__kernel_release(clattn_context *ctx, cl_kernel *kernel);
 
 #endif

@@ -9,6 +9,9 @@
 clattn_status clattn__programs_create(clattn_context *ctx);
 void clattn__programs_destroy(clattn_context *ctx);
 
+/* Hands what was built and launched to the caller's cache, each program once. Call when all launches are done. */
+void clattn__programs_store(clattn_context *ctx);
+
 /* Tests only: when set, sources are looked up here. Not for concurrent use. */
 extern const clattn__source *(*clattn__source_hook)(const char *name);
 

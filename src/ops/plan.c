@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cl/program.h"
-
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
 #define WORKSPACE_MAGIC UINT64_C(0x636c6174746e5773)
 
@@ -48,6 +46,15 @@ static size_t whole_groups(size_t items, size_t local)
     return (items + local - 1) / local * local;
 }
 
+/* The axis along which the largest launch has GENERAL_ITEMS or more; -1: none. */
+static int long_axis(const clattn__kernel_spec *spec, const clattn__trial *trial)
+{
+    for (int i = 0; i < 3; i++)
+        if (whole_groups(trial->items[i], spec->local[i]) >= GENERAL_ITEMS)
+            return i;
+    return -1;
+}
+
 /*
  * The launch of nothing. PoCL compiles a kernel once for launches of fewer than GENERAL_ITEMS along every axis and once for any:
  * the second also serves what is small, so the largest launch decides.
@@ -63,16 +70,11 @@ static clattn_status try_launch(clattn_plan *plan, int index, const clattn__tria
     size_t items[3] = {1, 1, 1};
     clattn__chain chain;
 
-    CLATTN_TRY(
-        clattn__kernel_create(ctx, spec->file, spec->name, spec->options, &ws.kernels[index]));
+    CLATTN_TRY(clattn__kernel_create(ctx, spec, &ws.kernels[index]));
     CLATTN_TRY(ctx->backend->alloc(ctx, 64, &dummy));
     buffers[0] = dummy.mem;
-    for (int i = 0; i < 3; i++) {
-        if (whole_groups(trial->items[i], spec->local[i]) >= GENERAL_ITEMS) {
-            items[i] = GENERAL_ITEMS;
-            break;
-        }
-    }
+    if (spec->large)
+        items[long_axis(spec, trial)] = GENERAL_ITEMS;
     clattn__chain_begin(&chain, ctx, NULL);
     CLATTN_TRY(
         clattn__chain_end(&chain, clattn__launch(&chain, &ws, index, trial->nothing, trial->bytes,
@@ -86,8 +88,15 @@ out:
 clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
                                   const clattn__trial *trial)
 {
-    plan->kernels[index] = *spec;
-    return try_launch(plan, index, trial);
+    clattn__kernel_spec *own = &plan->kernels[index];
+    *own = *spec;
+    own->large = long_axis(spec, trial) >= 0;
+    clattn_status status = try_launch(plan, index, trial);
+    if (clattn__kernel_tried(plan->ctx, own, status == CLATTN_OK)) {
+        status = try_launch(plan, index, trial);
+        clattn__kernel_tried(plan->ctx, own, status == CLATTN_OK);
+    }
+    return status;
 }
 
 clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
@@ -173,8 +182,7 @@ clattn_status clattn_workspace_create(clattn_plan *plan, clattn_workspace **work
     for (int i = 0; i < CLATTN__MAX_KERNELS; i++) {
         const clattn__kernel_spec *spec = &plan->kernels[i];
         if (spec->file != NULL)
-            CLATTN_TRY(
-                clattn__kernel_create(ctx, spec->file, spec->name, spec->options, &ws->kernels[i]));
+            CLATTN_TRY(clattn__kernel_create(ctx, spec, &ws->kernels[i]));
     }
     for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
         if (plan->children[i] != NULL)

@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "cl/launch.h"
+#include "cl/program.h"
 #include "clattn/filter.h"
 #include "kernels/args.h"
 #include "ops/attend.h"
@@ -19,12 +20,6 @@
 
 /* Children of agent_attention and of smooth, so that src/ops/steps.c finds them. */
 enum { CLATTN__CHILD_POOL, CLATTN__CHILD_AGGREGATE, CLATTN__CHILD_BROADCAST, CLATTN__CHILD_REFINE };
-
-typedef struct clattn__kernel_spec {
-    const char *file, *name;
-    char options[160];
-    size_t local[3]; /* of every launch: compilers that specialise by it (PoCL) then do so once */
-} clattn__kernel_spec;
 
 /* What a kernel is tried with: arguments that leave it nothing to do or read, and the items of the plan's largest launch. */
 typedef struct clattn__trial {
@@ -73,6 +68,7 @@ clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char
 /*
  * Makes `spec` the kernel `index`: builds its program now, so that a run never does, and enqueues it once with nothing to do. A
  * driver that refuses the work-group says so then, and one that compiles at the first launch has done so before the first run.
+ * `spec->large` follows from the trial.
  */
 clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
                                   const clattn__trial *trial);
