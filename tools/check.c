@@ -208,6 +208,7 @@ static int run_session(CheckSession *session, const CheckFiles *files, bool all_
                session->verdicts[CHECK_UNREADABLE]);
     }
     clattn_context_destroy(&session->ctx);
+    command_device_end(&session->device);
     if (!printed)
         command_error(session->cmd, "no memory to print JSON");
     if (!all_found || session->verdicts[CHECK_UNREADABLE] > 0)
@@ -245,6 +246,7 @@ int clattn_command_check(int argc, char **argv)
     command_device_init(&session.device);
     const command_option options[] = {
         COMMAND_DEVICE_OPTION(session.device),
+        COMMAND_CACHE_OPTION(session.device),
         {"--shape", "S", COMMAND_TEXT, &shape, 0, 0, "the kernel shape: wide or tile"},
         {"--work-group", "N", COMMAND_COUNT, &work_group, 1, 4096,
          "work-groups of N items, or of the next smaller size that the kernels have"},

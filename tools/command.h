@@ -73,9 +73,18 @@ void command_error(const command *cmd, const char *format, ...);
 typedef struct command_device {
     const char
         *text; /* --device: NULL, "cpu", an index, or part of a device's or platform's name */
+    const char *cache; /* --cache: NULL, "none", or a directory */
+    clattn_cache_dir *cache_dir;
     clattn_context_params params;
     char sentence[1024]; /* the last error that the library logged */
 } command_device;
+
+/* The --cache option for a command's table. */
+#define COMMAND_CACHE_OPTION(device)                                                               \
+    {                                                                                              \
+        "--cache", "DIR", COMMAND_TEXT, &(device).cache, 0, 0,                                     \
+            "where compiled kernels are kept, or none (clattn in the user's cache directory)"      \
+    }
 
 /* The --device option for a command's table. */
 #define COMMAND_DEVICE_OPTION(device)                                                              \
@@ -93,6 +102,14 @@ typedef struct command_device {
 
 /* Points params.log at this struct, which must stay where it is until the context is gone. */
 void command_device_init(command_device *device);
+/* Frees what opening took; after the contexts. */
+void command_device_end(command_device *device);
+
+/*
+ * Sets params.cache as --cache says; without it, to clattn in $XDG_CACHE_HOME or ~/.cache. Where there cannot be such a
+ * directory the kernels are compiled each time: a warning says so if it was asked for by name.
+ */
+void command_cache_begin(const command *cmd, command_device *device);
 
 /*
  * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also

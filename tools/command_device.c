@@ -24,6 +24,12 @@ void command_device_init(command_device *device)
     device->params.log.level = CLATTN_LOG_WARN;
 }
 
+void command_device_end(command_device *device)
+{
+    clattn_cache_dir_destroy(&device->cache_dir);
+    device->params.cache = clattn_cache_dir_callbacks(NULL);
+}
+
 static bool holds(const char *text, const char *part)
 {
     for (; *text != '\0'; text++) {
@@ -119,6 +125,8 @@ static void list_devices(const char *text, clattn_device **devices, size_t *coun
 static clattn_status open_index(const command *cmd, command_device *device,
                                 const clattn_device *devices, int index, clattn_context **ctx)
 {
+    if (index >= 0)
+        command_cache_begin(cmd, device);
     const clattn_status status =
         index < 0 ? clattn_context_create_cpu(&device->params, ctx)
                   : clattn_context_create(devices[index].id, &device->params, ctx);

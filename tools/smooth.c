@@ -105,6 +105,7 @@ static int run(smooth_work *work, const char *in)
         report(work);
     clattn_plan_destroy(&work->plan);
     command_devices_close(&work->contexts);
+    command_device_end(&work->settings->device);
     picture_close(&work->picture);
     return code;
 }
@@ -141,6 +142,7 @@ int clattn_command_smooth(int argc, char **argv)
         {"--fast", NULL, COMMAND_FLAG, &s.fast, 0, 0,
          "lets devices of different kinds share a run; its last bits depend on which did what"},
         COMMAND_DEVICES_OPTION(s.device),
+        COMMAND_CACHE_OPTION(s.device),
     };
     const command cmd = {
         .name = "smooth",
