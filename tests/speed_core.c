@@ -1,13 +1,13 @@
 /*
  * How close the two softmax stages come to the arithmetic of the device: agent_aggregate and agent_broadcast at N = 16384,
- * 4 heads x 64, against an honest FMA loop in float16 on the same device, turn by turn in the same run. Prints medians and
- * ratios; judges nothing (no timed test).
+ * 4 heads, against loops of multiply-adds and of exponentials in float16 and a copy on the same device, turn by turn in the
+ * same run. Prints medians and ratios; judges nothing (no timed test).
  *
- *     speed_core [agents] [rounds]        defaults 49 and 25; CL device: the best one of the loader
+ *     speed_core [agents] [rounds] [head_dim]        defaults 49, 25 and 64; CL device: the best one of the loader
  *
  * The FMA loop starts every chain from its own loaded value and stores all of them: equal chains would be merged by the compiler.
- * The rate with half the chains is printed too, and the better of the two is the roof: with too few chains latency shows, with too
- * many the registers of small CPUs run out.
+ * The best number of chains is the roof: with too few latency shows, with too many the registers of small CPUs run out.
+ * The bound of a time is max(bytes / copy, flops / FMA + exponentials / rate), the bytes those that must move.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #ifdef __APPLE__
@@ -24,21 +24,29 @@
 
 #define TOKENS_SIDE 128
 #define HEADS       4
-#define DIM         64
-#define CHAINS      16
-#define STEPS       20000
 #define ITEMS       16
+#define VALUES      (1 << 20) /* vectors of 16 floats: what the copy reads */
 
-static const char fma_source[] =
-    "__kernel void fma_loop(__global float16 *data, float16 a, float16 b) {\n"
+static const char roof_source[] =
+    "#define EACH_CHAIN __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++)\n"
+    "__kernel void fma_loop(__global float16 *data, float16 a, float16 b, int steps) {\n"
     "  __global float16 *p = data + get_global_id(0) * CHAINS;\n"
     "  float16 x[CHAINS];\n"
-    "  __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++) x[i] = p[i];\n"
-    "  for (int s = 0; s < STEPS; s++) {\n"
-    "    __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++) x[i] = fma(x[i], a, "
-    "b);\n"
-    "  }\n"
-    "  __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++) p[i] = x[i];\n"
+    "  EACH_CHAIN x[i] = p[i];\n"
+    "  for (int s = 0; s < steps; s++) { EACH_CHAIN x[i] = fma(x[i], a, b); }\n"
+    "  EACH_CHAIN p[i] = x[i];\n"
+    "}\n"
+    "__kernel void exp_loop(__global float16 *data, float16 a, float16 b, int steps) {\n"
+    "  __global float16 *p = data + get_global_id(0) * CHAINS;\n"
+    "  float16 x[CHAINS];\n"
+    "  EACH_CHAIN x[i] = p[i];\n"
+    "  for (int s = 0; s < steps; s++) { EACH_CHAIN x[i] = exp2(-x[i]); }\n"
+    "  EACH_CHAIN p[i] = x[i];\n"
+    "}\n"
+    "__kernel void copy(__global float16 *data, float16 a, float16 b, int steps) {\n"
+    "  __global const float16 *from = data + get_global_id(0) * steps;\n"
+    "  __global float16 *to = data + (get_global_id(0) + get_global_size(0)) * steps;\n"
+    "  for (int s = 0; s < steps; s++) to[s] = from[s];\n"
     "}\n";
 
 static float random_unit(uint32_t *state)
@@ -47,45 +55,60 @@ static float random_unit(uint32_t *state)
     return (float)(*state >> 8) / 8388608.0f - 1.0f;
 }
 
+enum { FMA_16, FMA_8, FMA_6, EXP, COPY, ROOFS };
+
+/* One loop of the device at its limit. */
 typedef struct roof {
+    const char *name, *kernel_name;
+    int chains, steps;
+    double unit; /* per step and chain of an item: flops, exponentials, bytes */
     cl_command_queue queue;
     cl_kernel kernel;
-    cl_mem data;
-    int chains;
 } roof;
 
-static roof roof_make(cl_context context, cl_device_id device, cl_command_queue queue, int chains)
+static cl_mem roof_data(cl_context context)
 {
-    roof r = {.queue = queue, .chains = chains};
-    char options[64];
-    const char *source = fma_source;
-    cl_float16 a, b;
-    uint32_t seed = 1;
-    const size_t count = (size_t)ITEMS * CHAINS * 16;
+    const size_t count = (size_t)2 * VALUES * 16;
     float *values = malloc(count * sizeof *values);
+    uint32_t seed = 1;
 
     need(values != NULL, "malloc");
     for (size_t i = 0; i < count; i++)
         values[i] = random_unit(&seed);
+    cl_mem data = clCreateBuffer(context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
+                                 count * sizeof *values, values, NULL);
+    need(data != NULL, "the buffer of the roofs");
+    free(values);
+    return data;
+}
+
+static void roof_make(roof *r, cl_context context, cl_device_id device, cl_command_queue queue,
+                      cl_mem data)
+{
+    char options[64];
+    const char *source = roof_source;
+    const cl_int steps = r->steps;
+    cl_float16 a, b;
+
     for (int i = 0; i < 16; i++) {
         a.s[i] = 0.9999f - 1e-4f * (float)i;
         b.s[i] = 1e-4f * (float)(i + 1);
     }
-    snprintf(options, sizeof options, "-cl-std=CL1.2 -DCHAINS=%d -DSTEPS=%d", chains, STEPS);
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -DCHAINS=%d", r->chains);
     cl_program program = clCreateProgramWithSource(context, 1, &source, NULL, NULL);
-    need(clBuildProgram(program, 1, &device, options, NULL, NULL) == CL_SUCCESS, "the FMA build");
-    r.kernel = clCreateKernel(program, "fma_loop", NULL);
-    r.data = clCreateBuffer(context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
-                            count * sizeof *values, values, NULL);
-    need(r.kernel != NULL && r.data != NULL, "the FMA kernel");
-    clSetKernelArg(r.kernel, 0, sizeof r.data, &r.data);
-    clSetKernelArg(r.kernel, 1, sizeof a, &a);
-    clSetKernelArg(r.kernel, 2, sizeof b, &b);
+    need(clBuildProgram(program, 1, &device, options, NULL, NULL) == CL_SUCCESS,
+         "the roofs' build");
+    r->queue = queue;
+    r->kernel = clCreateKernel(program, r->kernel_name, NULL);
+    need(r->kernel != NULL, "a roof's kernel");
+    clSetKernelArg(r->kernel, 0, sizeof data, &data);
+    clSetKernelArg(r->kernel, 1, sizeof a, &a);
+    clSetKernelArg(r->kernel, 2, sizeof b, &b);
+    clSetKernelArg(r->kernel, 3, sizeof steps, &steps);
     clReleaseProgram(program);
-    free(values);
-    return r;
 }
 
+/* Units per second. */
 static double roof_rate(const roof *r)
 {
     const size_t global = ITEMS;
@@ -93,14 +116,14 @@ static double roof_rate(const roof *r)
     const double start = now();
     need(clEnqueueNDRangeKernel(r->queue, r->kernel, 1, NULL, &global, &local, 0, NULL, NULL) ==
              CL_SUCCESS,
-         "the FMA launch");
+         "a roof's launch");
     clFinish(r->queue);
-    return 2.0 * ITEMS * 16.0 * r->chains * STEPS / (now() - start);
+    return r->unit * ITEMS * 16.0 * r->chains * r->steps / (now() - start);
 }
 
-static clattn_tensor tensor_random(clattn_context *ctx, int64_t tokens, uint32_t seed)
+static clattn_tensor tensor_random(clattn_context *ctx, int64_t tokens, int64_t dim, uint32_t seed)
 {
-    const size_t count = (size_t)tokens * HEADS * DIM;
+    const size_t count = (size_t)(tokens * HEADS * dim);
     float *values = malloc(count * sizeof *values);
     clattn_memory memory;
 
@@ -111,7 +134,7 @@ static clattn_tensor tensor_random(clattn_context *ctx, int64_t tokens, uint32_t
     need(clattn_memory_write(ctx, &memory, 0, values, count * sizeof *values) == CLATTN_OK,
          "a write");
     free(values);
-    return clattn_tensor_tokens(memory, 1, tokens, HEADS, DIM);
+    return clattn_tensor_tokens(memory, 1, tokens, HEADS, dim);
 }
 
 static void print_sentence(void *user, clattn_log_level level, const char *text)
@@ -125,6 +148,7 @@ int main(int argc, char **argv)
 {
     const int64_t n = argc > 1 ? atoi(argv[1]) : 49;
     const int rounds = argc > 2 ? atoi(argv[2]) : 25;
+    const int64_t dim = argc > 3 ? atoi(argv[3]) : 64;
     const int64_t tokens = (int64_t)TOKENS_SIDE * TOKENS_SIDE;
     const clattn_context_params params = {.log = {.fn = print_sentence}};
     clattn_device *devices = NULL;
@@ -135,7 +159,7 @@ int main(int argc, char **argv)
     clattn_workspace *gather_ws = NULL;
     clattn_workspace *give_ws = NULL;
 
-    need(n >= 1 && rounds >= 1, "reading [agents] [rounds]");
+    need(n >= 1 && rounds >= 1 && dim >= 1, "reading [agents] [rounds] [head_dim]");
     need(clattn_device_list(&params.log, &devices, &count) == CLATTN_OK, "listing devices");
     const int best = clattn_device_best(devices, count);
     need(best >= 0, "finding a device");
@@ -150,17 +174,17 @@ int main(int argc, char **argv)
 
     const clattn_agent_attention_desc desc = {.batch = 1,
                                               .heads = HEADS,
-                                              .head_dim = DIM,
+                                              .head_dim = dim,
                                               .height = TOKENS_SIDE,
                                               .width = TOKENS_SIDE,
                                               .agent_height = 1,
                                               .agent_width = n};
-    const clattn_tensor q = tensor_random(ctx, tokens, 1);
-    const clattn_tensor k = tensor_random(ctx, tokens, 2);
-    const clattn_tensor v = tensor_random(ctx, tokens, 3);
-    const clattn_tensor agents = tensor_random(ctx, n, 4);
-    const clattn_tensor va = tensor_random(ctx, n, 5);
-    const clattn_tensor out = tensor_random(ctx, tokens, 6);
+    const clattn_tensor q = tensor_random(ctx, tokens, dim, 1);
+    const clattn_tensor k = tensor_random(ctx, tokens, dim, 2);
+    const clattn_tensor v = tensor_random(ctx, tokens, dim, 3);
+    const clattn_tensor agents = tensor_random(ctx, n, dim, 4);
+    const clattn_tensor va = tensor_random(ctx, n, dim, 5);
+    const clattn_tensor out = tensor_random(ctx, tokens, dim, 6);
     const clattn_agent_attention_args args = {
         .q = &q, .k = &k, .v = &v, .agents = &agents, .va = &va, .out = &out};
     clattn_agent_attention_args first = args;
@@ -171,16 +195,29 @@ int main(int argc, char **argv)
     need(clattn_agent_broadcast_plan(ctx, &desc, &give) == CLATTN_OK, "planning stage 2");
     need(clattn_workspace_create(gather, &gather_ws) == CLATTN_OK, "workspace 1");
     need(clattn_workspace_create(give, &give_ws) == CLATTN_OK, "workspace 2");
-    const roof full = roof_make(context, device, queue, CHAINS);
-    const roof half = roof_make(context, device, queue, CHAINS / 2);
+    roof roofs[] = {
+        {.name = "FMA loop, 16 chains", .kernel_name = "fma_loop", .chains = 16, .unit = 2.0},
+        {.name = "FMA loop, 8 chains", .kernel_name = "fma_loop", .chains = 8, .unit = 2.0},
+        {.name = "FMA loop, 6 chains", .kernel_name = "fma_loop", .chains = 6, .unit = 2.0},
+        {.name = "exponentials", .kernel_name = "exp_loop", .chains = 4, .unit = 1.0},
+        {.name = "copy, read + write", .kernel_name = "copy", .chains = 1, .unit = 8.0},
+    };
+    const cl_mem data = roof_data(context);
+    for (int i = 0; i < ROOFS; i++) {
+        roofs[i].steps = i == COPY ? VALUES / ITEMS : i == EXP ? 5000 : 20000;
+        roof_make(&roofs[i], context, device, queue, data);
+    }
 
-    double *rates[5];
-    for (int i = 0; i < 5; i++)
-        need((rates[i] = calloc((size_t)rounds, sizeof(double))) != NULL, "calloc");
-    const double flops = 4.0 * (double)n * (double)tokens * DIM * HEADS; /* of one stage */
+    double *rates[ROOFS];
+    double *seconds[2];
+    for (int i = 0; i < ROOFS + 2; i++)
+        need((*(i < ROOFS ? &rates[i] : &seconds[i - ROOFS]) =
+                  calloc((size_t)rounds, sizeof(double))) != NULL,
+             "calloc");
     for (int i = -2; i < rounds; i++) {
-        const double rate_full = roof_rate(&full);
-        const double rate_half = roof_rate(&half);
+        double rate[ROOFS];
+        for (int j = 0; j < ROOFS; j++)
+            rate[j] = roof_rate(&roofs[j]);
         const double t0 = now();
         need(clattn_agent_aggregate_run(gather, gather_ws, &first, NULL) == CLATTN_OK, "stage 1");
         clattn_context_finish(ctx);
@@ -188,28 +225,40 @@ int main(int argc, char **argv)
         need(clattn_agent_broadcast_run(give, give_ws, &second, NULL) == CLATTN_OK, "stage 2");
         clattn_context_finish(ctx);
         const double t2 = now();
-        if (i < 0)
-            continue;
-        rates[0][i] = rate_full;
-        rates[1][i] = rate_half;
-        rates[2][i] = flops / (t1 - t0);
-        rates[3][i] = flops / (t2 - t1);
-        rates[4][i] = 2.0 * flops / (t2 - t0);
+        for (int j = 0; j < ROOFS && i >= 0; j++)
+            rates[j][i] = rate[j];
+        if (i >= 0) {
+            seconds[0][i] = t1 - t0;
+            seconds[1][i] = t2 - t1;
+        }
     }
-    /* 16 chains of float16 do not fit the registers of every CPU: the roof is what the device did reach. */
-    const double with_16 = median(rates[0], rounds);
-    const double with_8 = median(rates[1], rounds);
-    const double roof_median = with_16 > with_8 ? with_16 : with_8;
-    const char *const names[5] = {"FMA loop, 16 chains", "FMA loop, 8 chains",
-                                  "stage 1 (aggregate)", "stage 2 (broadcast)", "both stages"};
-    printf("N %lld, %d heads x %d, n %lld; medians of %d\n", (long long)tokens, HEADS, DIM,
-           (long long)n, rounds);
-    for (int i = 0; i < 5; i++) {
-        const double m = median(rates[i], rounds);
-        printf("%-22s %7.1f GFLOP/s  %5.1f %% of the roof\n", names[i], m * 1e-9,
-               100.0 * m / roof_median);
+    printf("N %lld, %d heads x %lld, n %lld; medians of %d\n", (long long)tokens, HEADS,
+           (long long)dim, (long long)n, rounds);
+    double roof_median[ROOFS];
+    for (int i = 0; i < ROOFS; i++) {
+        roof_median[i] = median(rates[i], rounds);
+        printf("%-22s %8.2f G/s\n", roofs[i].name, roof_median[i] * 1e-9);
+        if (i < EXP && roof_median[i] > roof_median[0])
+            roof_median[0] = roof_median[i];
+        clReleaseKernel(roofs[i].kernel);
         free(rates[i]);
     }
+    const double both = median(seconds[0], rounds) + median(seconds[1], rounds);
+    const double times[3] = {median(seconds[0], rounds), median(seconds[1], rounds), both};
+    const char *const names[3] = {"stage 1 (aggregate)", "stage 2 (broadcast)", "both stages"};
+    for (int i = 0; i < 3; i++) {
+        const double parts = i == 2 ? 2.0 : 1.0;
+        const double scores = (double)(n * tokens * HEADS) * parts;
+        const double flops = 4.0 * scores * (double)dim;
+        const double bytes = 8.0 * (double)(tokens * HEADS * dim) * parts;
+        const double arithmetic = flops / roof_median[0] + scores / roof_median[EXP];
+        const double memory = bytes / roof_median[COPY];
+        printf("%-22s %8.2f ms  %6.1f GFLOP/s, %5.1f %% of the roof; %.2f x bound\n", names[i],
+               times[i] * 1e3, flops / times[i] * 1e-9, 100.0 * flops / times[i] / roof_median[0],
+               times[i] / (arithmetic > memory ? arithmetic : memory));
+    }
+    free(seconds[0]);
+    free(seconds[1]);
 
     const clattn_tensor *const tensors[] = {&q, &k, &v, &agents, &va, &out};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
@@ -221,10 +270,7 @@ int main(int argc, char **argv)
     clattn_plan_destroy(&give);
     clattn_plan_destroy(&gather);
     clattn_context_destroy(&ctx);
-    clReleaseKernel(full.kernel);
-    clReleaseKernel(half.kernel);
-    clReleaseMemObject(full.data);
-    clReleaseMemObject(half.data);
+    clReleaseMemObject(data);
     clReleaseCommandQueue(queue);
     clReleaseContext(context);
     return 0;
