@@ -194,7 +194,7 @@ agent_broadcast_wide(const Attend args, __global const elem *restrict q,
     BiasTile bias_tile;
     Running running[PASS / BLOCK];
     float16 queries[2 * D * (PASS / BLOCK)];
-    float16 sums[2 * SUM_ROWS * (PASS / BLOCK)];
+    float16 sums[2 * DV * (PASS / BLOCK)];
     float16 weights[2 * TILE];
     size_t offsets[BLOCK];
     const bool one_tile = args.keys <= args.tile;
@@ -210,7 +210,7 @@ agent_broadcast_wide(const Attend args, __global const elem *restrict q,
                 /* With one tile a block is finished at once: all of them use the same memory. */
                 const int slot = one_tile ? 0 : (t - pass) / BLOCK;
                 float16 *block = queries + slot * 2 * D;
-                float16 *block_sums = sums + slot * 2 * SUM_ROWS;
+                float16 *block_sums = sums + slot * 2 * DV;
                 if (key == 0) {
                     token_offsets(&q_place, t, end - 1, BLOCK, offsets);
                     load_transposed(q, offsets, D, block);
