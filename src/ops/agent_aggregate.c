@@ -7,10 +7,15 @@
 enum { KERNEL_AGGREGATE, KERNEL_MERGE };
 enum { SCRATCH_STATES };
 
+static bool merges_wide(const clattn_plan *plan)
+{
+    return plan->ctx->params.shape == CLATTN_SHAPE_WIDE;
+}
+
 /* The items of the merge. */
 static void merge_items(const clattn_plan *plan, size_t items[3])
 {
-    items[0] = (size_t)plan->merge_args.dim_v;
+    items[0] = merges_wide(plan) ? 1 : (size_t)plan->merge_args.dim_v;
     items[1] = (size_t)plan->merge_args.queries;
     items[2] = (size_t)plan->attend.problems;
 }
@@ -22,6 +27,11 @@ clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
 
     nothing.dim_v = 0;
     merge_items(plan, trial.items);
+    if (merges_wide(plan)) {
+        const clattn__kernel_spec spec = {
+            .file = "agent_merge_wide", .name = "agent_merge_wide", .local = {1, 1, 1}};
+        return clattn__plan_kernel(plan, KERNEL_MERGE, &spec, &trial);
+    }
     return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", "", trial.items[0],
                               &trial);
 }
