@@ -1,7 +1,7 @@
 /*
  * agent_merge_wide: agent_merge for CPU devices, with the same bits. One item merges all channels of an agent, so that the factors of
  * a merge are made once and channels are lanes.
- * map      item = one agent; global = (1, queries, batch * windows * heads), one item per group; nothing to do where dim_v == 0
+ * map      item = one agent; global = (1, count, batch * windows * heads), one item per group; nothing to do where dim_v == 0
  * traffic  about twice the states, then dim_v floats per agent
  * flops    3 per state and channel
  *
@@ -37,7 +37,7 @@ static inline void merge_states(__global float *left, __global const float *righ
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 agent_merge_wide(const Merge args, __global float *restrict states, __global float *restrict out)
 {
-    const int agent = (int)get_global_id(1);
+    const int agent = args.first + (int)get_global_id(1);
     const int z = (int)get_global_id(2);
     const int head = z % args.heads;
     const int p = z / args.heads;
