@@ -103,21 +103,12 @@ int64_t clattn__grid_windows(const Grid *grid)
     return (int64_t)grid->windows_x * (grid->height / grid->window_h);
 }
 
-clattn_status clattn__grid_make(const clattn_log *log, int64_t height, int64_t width,
-                                int64_t class_tokens, int64_t window_h, int64_t window_w,
-                                int64_t shift_y, int64_t shift_x, Grid *grid)
+clattn_status clattn__check_windows(const clattn_log *log, int64_t height, int64_t width,
+                                    int64_t class_tokens, int64_t window_h, int64_t window_w,
+                                    int64_t shift_y, int64_t shift_x)
 {
     clattn_status status = CLATTN_OK;
 
-    CLATTN_CHECK(log, height >= 1 && width >= 1 && height <= INT32_MAX && width <= INT32_MAX,
-                 CLATTN_E_SHAPE, "the map is %" PRId64 " x %" PRId64 "; each side must be 1 to %d",
-                 height, width, INT32_MAX);
-    CLATTN_CHECK(log, class_tokens >= 0 && class_tokens <= INT32_MAX, CLATTN_E_SHAPE,
-                 "class_tokens is %" PRId64 "; it must be 0 to %d", class_tokens, INT32_MAX);
-    CLATTN_CHECK(log, height * width <= INT32_MAX - class_tokens, CLATTN_E_SHAPE,
-                 "%" PRId64 " class tokens and a map of %" PRId64 " x %" PRId64
-                 " are more than %d tokens",
-                 class_tokens, height, width, INT32_MAX);
     CLATTN_CHECK(log, (window_h == 0) == (window_w == 0), CLATTN_E_ARG,
                  "window is %" PRId64 " x %" PRId64 "; give both sides, or 0 x 0 for the whole map",
                  window_h, window_w);
@@ -142,7 +133,29 @@ clattn_status clattn__grid_make(const clattn_log *log, int64_t height, int64_t w
                  "shift is %" PRId64 ", %" PRId64 "; it must be from 0 to below the map's %" PRId64
                  " x %" PRId64,
                  shift_y, shift_x, height, width);
+out:
+    return status;
+}
 
+clattn_status clattn__grid_make(const clattn_log *log, int64_t height, int64_t width,
+                                int64_t class_tokens, int64_t window_h, int64_t window_w,
+                                int64_t shift_y, int64_t shift_x, Grid *grid)
+{
+    clattn_status status = CLATTN_OK;
+
+    CLATTN_CHECK(log, height >= 1 && width >= 1 && height <= INT32_MAX && width <= INT32_MAX,
+                 CLATTN_E_SHAPE, "the map is %" PRId64 " x %" PRId64 "; each side must be 1 to %d",
+                 height, width, INT32_MAX);
+    CLATTN_CHECK(log, class_tokens >= 0 && class_tokens <= INT32_MAX, CLATTN_E_SHAPE,
+                 "class_tokens is %" PRId64 "; it must be 0 to %d", class_tokens, INT32_MAX);
+    CLATTN_CHECK(log, height * width <= INT32_MAX - class_tokens, CLATTN_E_SHAPE,
+                 "%" PRId64 " class tokens and a map of %" PRId64 " x %" PRId64
+                 " are more than %d tokens",
+                 class_tokens, height, width, INT32_MAX);
+    CLATTN_TRY(clattn__check_windows(log, height, width, class_tokens, window_h, window_w, shift_y,
+                                     shift_x));
+    window_h = or_default(window_h, height);
+    window_w = or_default(window_w, width);
     *grid = (Grid){.height = (i32)height,
                    .width = (i32)width,
                    .window_h = (i32)window_h,

@@ -21,6 +21,11 @@ typedef struct clattn__shape {
 clattn_status clattn__shape_make(const clattn_log *log, const clattn_agent_attention_desc *desc,
                                  clattn__shape *shape);
 
+/* Windows and shift of a map of any size, as in the descriptors: window 0 means the whole map. */
+clattn_status clattn__check_windows(const clattn_log *log, int64_t height, int64_t width,
+                                    int64_t class_tokens, int64_t window_h, int64_t window_w,
+                                    int64_t shift_y, int64_t shift_x);
+
 /* A map with windows and shift as in the descriptors, checked; window 0 means the whole map. */
 clattn_status clattn__grid_make(const clattn_log *log, int64_t height, int64_t width,
                                 int64_t class_tokens, int64_t window_h, int64_t window_w,

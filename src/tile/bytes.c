@@ -157,19 +157,23 @@ static int64_t most_nodes(count *c, int64_t flying, int64_t tiles)
 static void problem_bytes(count *c, const clattn__tile_problem *p, clattn__tile_cut *cut,
                           int64_t flying)
 {
-    const int64_t size = (int64_t)sizeof(float);
-    const int64_t n = p->agent_height * p->agent_width;
-    const int64_t agents = mul(c, n, p->heads);
-    const int64_t sums = mul(c, agents, p->dim);
-    const int64_t states = mul(c, agents, state_width(p));
-    int64_t floats = add(c, mul(c, agents, p->dim + p->dim_v), clattn__tile_max(sums, states));
+    const int64_t agents = mul(c, p->agent_height * p->agent_width, p->heads);
+    const int64_t root = clattn__tile_max(p->dim, state_width(p));
+    const int64_t widths[CLATTN__SHARED_COUNT] = {
+        [CLATTN__SHARED_AGENTS] = p->dim,
+        [CLATTN__SHARED_REFINED] = p->smoothing ? p->dim : 0,
+        [CLATTN__SHARED_VA] = p->dim_v,
+        [CLATTN__SHARED_VECTOR] = p->smoothing || p->agent_vector ? 1 : 0,
+        [CLATTN__SHARED_ROOT] = root};
+    int64_t all = 0;
 
-    if (p->agent_vector)
-        floats = add(c, floats, agents);
-    if (p->smoothing)
-        floats = add(c, floats, mul(c, agents, p->dim + 1)); /* the refined, and their norms */
-    cut->agent_bytes = (uint64_t)mul(c, floats, size);
-    cut->node_bytes = (uint64_t)mul(c, clattn__tile_max(sums, states), size);
+    for (int i = 0; i < CLATTN__SHARED_COUNT; i++) {
+        const int64_t bytes = mul(c, mul(c, agents, widths[i]), (int64_t)sizeof(float));
+        cut->shared_bytes[i] = (uint64_t)bytes;
+        all = add(c, all, bytes);
+    }
+    cut->agent_bytes = (uint64_t)all;
+    cut->node_bytes = cut->shared_bytes[CLATTN__SHARED_ROOT];
     cut->nodes = most_nodes(c, flying, clattn__tile_max(cut->pool_tiles, cut->aggregate_tiles));
 }
 
@@ -196,6 +200,8 @@ bool clattn__tile_weigh(const clattn__tile_problem *p, const clattn__tile_limits
 
     for (int i = 0; i < CLATTN__TILE_ROLES; i++)
         cut->role_bytes[i] = 0;
+    for (int i = 0; i < CLATTN__SHARED_COUNT; i++)
+        cut->shared_bytes[i] = 0;
     cut->agent_bytes = cut->node_bytes = 0;
     cut->nodes = 0;
     count_tiles(&c, p, cut);

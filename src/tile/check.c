@@ -94,19 +94,9 @@ clattn_status clattn__tiling_check_desc(const clattn_log *log, const clattn_agen
                      INT32_MAX);
     CLATTN_CHECK(log, d->batch >= 1 && d->batch <= INT32_MAX, CLATTN_E_SHAPE,
                  "batch is %" PRId64 "; it must be 1 to %d", d->batch, INT32_MAX);
-    if (d->window_height > 0 && d->window_width > 0) {
-        CLATTN_CHECK(log, d->height % d->window_height == 0 && d->width % d->window_width == 0,
-                     CLATTN_E_UNSUPPORTED,
-                     "the map of %" PRId64 " x %" PRId64 " is no multiple of the window of %" PRId64
-                     " x %" PRId64 "; only whole windows are possible",
-                     d->height, d->width, d->window_height, d->window_width);
-        CLATTN_CHECK(log,
-                     d->shift_y >= 0 && d->shift_y < d->height && d->shift_x >= 0 &&
-                         d->shift_x < d->width,
-                     CLATTN_E_SHAPE,
-                     "shift is %" PRId64 ", %" PRId64
-                     "; it must be from 0 to below the map's %" PRId64 " x %" PRId64,
-                     d->shift_y, d->shift_x, d->height, d->width);
+    CLATTN_TRY(clattn__check_windows(log, d->height, d->width, d->class_tokens, d->window_height,
+                                     d->window_width, d->shift_y, d->shift_x));
+    if (d->window_height > 0) {
         CLATTN_CHECK(log, !strips, CLATTN_E_UNSUPPORTED,
                      "strips is 1 with windows of %" PRId64 " x %" PRId64
                      "; results of windows come window by window",

@@ -11,9 +11,7 @@ typedef struct clattn__tile_device {
     /* the layer's, from create to destroy */
     clattn_agent_bias *bias;
     clattn_memory dwc_weight, dwc_bias;
-    /* of a streamed run */
-    clattn_memory agents, refined; /* refined: smoothing, takes turns with agents */
-    clattn_memory va, vector, root;
+    clattn_memory shared[CLATTN__SHARED_COUNT]; /* of a streamed run */
 } clattn__tile_device;
 
 /* What keeps a lane's launches short: each is as long as the launches before it let expect; the first ones are small. */

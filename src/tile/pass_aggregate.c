@@ -31,7 +31,7 @@ static clattn__aggregate_tile aggregate_tile(const clattn__tile_work *w,
     if (w->tiling->smoothing)
         values = refine ? CLATTN__TILE_TOKENS : CLATTN__TILE_KEYS;
     return (clattn__aggregate_tile){.what = w->gather,
-                                    .agents = device->agents,
+                                    .agents = device->shared[CLATTN__SHARED_AGENTS],
                                     .k = lane->role[CLATTN__TILE_TOKENS],
                                     .v = lane->role[values],
                                     .key_bias = lane->role[CLATTN__TILE_EXTRA],
@@ -39,8 +39,8 @@ static clattn__aggregate_tile aggregate_tile(const clattn__tile_work *w,
                                     .token = lane->run.token,
                                     .tokens = lane->run.tokens,
                                     .out = w->cut.k_leaves > 1 ? lane->role[CLATTN__TILE_RESULTS]
-                                           : refine            ? device->refined
-                                                               : device->va};
+                                           : refine ? device->shared[CLATTN__SHARED_REFINED]
+                                                    : device->shared[CLATTN__SHARED_VA]};
 }
 
 static clattn_status aggregate_work(void *user, int number, int64_t tile)
@@ -65,8 +65,9 @@ out:
 static clattn_status keep_va(clattn__tile_work *w, clattn__tile_lane *lane)
 {
     const clattn__tile_problem *p = &w->tiling->problem;
-    const clattn_memory va =
-        w->gather == CLATTN__GATHER_REFINE ? lane->device->refined : lane->device->va;
+    const clattn_memory va = w->gather == CLATTN__GATHER_REFINE
+                                 ? lane->device->shared[CLATTN__SHARED_REFINED]
+                                 : lane->device->shared[CLATTN__SHARED_VA];
     const int64_t agents = p->agent_height * p->agent_width;
 
     w->va = clattn__tree_take(w->tree);

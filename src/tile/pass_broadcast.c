@@ -33,9 +33,9 @@ static clattn__broadcast_tile broadcast_tile(const clattn__tile_work *w,
     const clattn_tile_rect v = map ? clattn__tile_halo(p, r) : *r;
     const bool resized = p->kv_height != p->height || p->kv_width != p->width;
     clattn__broadcast_tile t = {.q = lane->role[CLATTN__TILE_TOKENS],
-                                .agents = device->agents,
-                                .va = device->va,
-                                .agent_vector = device->vector,
+                                .agents = device->shared[CLATTN__SHARED_AGENTS],
+                                .va = device->shared[CLATTN__SHARED_VA],
+                                .agent_vector = device->shared[CLATTN__SHARED_VECTOR],
                                 .v = lane->role[CLATTN__TILE_VALUES],
                                 .out = lane->role[CLATTN__TILE_RESULTS],
                                 .bias = device->bias,

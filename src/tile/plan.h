@@ -39,6 +39,16 @@ typedef enum clattn__tile_role {
     CLATTN__TILE_ROLES
 } clattn__tile_role;
 
+/* What the tiles of a streamed problem share on a device, each an allocation. */
+typedef enum clattn__tile_shared {
+    CLATTN__SHARED_AGENTS,
+    CLATTN__SHARED_REFINED, /* smoothing: takes turns with AGENTS */
+    CLATTN__SHARED_VA,
+    CLATTN__SHARED_VECTOR, /* the agent vector; smoothing: the agents' norms */
+    CLATTN__SHARED_ROOT,   /* of either tree */
+    CLATTN__SHARED_COUNT
+} clattn__tile_shared;
+
 /* What is cut. Sizes are in tokens, of one problem; widths in floats. */
 typedef struct clattn__tile_problem {
     int64_t problems; /* pictures * windows */
@@ -94,9 +104,9 @@ typedef struct clattn__tile_cut {
     uint64_t role_bytes[CLATTN__TILE_ROLES]; /* per tile in flight; 0: that buffer is not needed */
     uint64_t
         node_bytes; /* host: the largest state of the tree (sums of all cells, or (m, l, acc) of all agents) */
-    int64_t nodes; /* host: most nodes held at once */
-    uint64_t
-        agent_bytes; /* streamed, on each device: agents, va, agent vector, the larger root of the two trees */
+    int64_t nodes;                               /* host: most nodes held at once */
+    uint64_t shared_bytes[CLATTN__SHARED_COUNT]; /* streamed, on each device; 0: not needed */
+    uint64_t agent_bytes;                        /* their sum */
     uint64_t device_bytes; /* each device: weights + agents + in_flight * roles */
     uint64_t host_bytes;   /* nodes, and device_bytes of the devices that share memory */
 } clattn__tile_cut;

@@ -6,10 +6,8 @@
 
 static void free_device(clattn__tile_device *device, clattn_context *lane)
 {
-    clattn_memory *const all[] = {&device->agents, &device->refined, &device->va, &device->vector,
-                                  &device->root};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        clattn_memory_free(lane, all[i]);
+    for (int i = 0; i < CLATTN__SHARED_COUNT; i++)
+        clattn_memory_free(lane, &device->shared[i]);
 }
 
 static void free_lane(clattn__tile_lane *lane)
@@ -46,22 +44,14 @@ static clattn_status take(clattn_context *ctx, uint64_t bytes, clattn_memory *me
     return bytes > 0 ? ctx->backend->alloc(ctx, bytes, memory) : CLATTN_OK;
 }
 
-/* What all tiles of a device share, in the sizes that plan.c counts as agent_bytes. */
+/* What all tiles of a device share. */
 static clattn_status make_device(const clattn__tile_work *w, clattn__tile_device *device,
                                  clattn_context *lane)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__tile_problem *p = &w->tiling->problem;
-    const uint64_t agents = (uint64_t)(p->agent_height * p->agent_width * p->heads) * sizeof(float);
-    const uint64_t dim = (uint64_t)p->dim;
-    const uint64_t dim_v = (uint64_t)p->dim_v;
-    const uint64_t state = (p->smoothing && dim > dim_v ? dim : dim_v) + 2;
 
-    CLATTN_TRY(take(lane, agents * dim, &device->agents));
-    CLATTN_TRY(take(lane, p->smoothing ? agents * dim : 0, &device->refined));
-    CLATTN_TRY(take(lane, agents * dim_v, &device->va));
-    CLATTN_TRY(take(lane, p->smoothing || p->agent_vector ? agents : 0, &device->vector));
-    CLATTN_TRY(take(lane, agents * (state > dim ? state : dim), &device->root));
+    for (int i = 0; i < CLATTN__SHARED_COUNT; i++)
+        CLATTN_TRY(take(lane, w->cut.shared_bytes[i], &device->shared[i]));
 out:
     return status;
 }

@@ -78,9 +78,10 @@ static clattn_status adopt_sums(clattn__tile_work *w, clattn__tile_device *devic
     const clattn__tile_problem *p = &w->tiling->problem;
     const int64_t agents = p->agent_height * p->agent_width;
 
-    CLATTN_TRY(lane->ctx->backend->write(lane->ctx, &device->root, 0, sums,
+    CLATTN_TRY(lane->ctx->backend->write(lane->ctx, &device->shared[CLATTN__SHARED_ROOT], 0, sums,
                                          clattn__float_bytes(agents, p->heads * p->dim)));
-    CLATTN_TRY(clattn__step_pool_mean(lane->steps, device->root, device->agents));
+    CLATTN_TRY(clattn__step_pool_mean(lane->steps, device->shared[CLATTN__SHARED_ROOT],
+                                      device->shared[CLATTN__SHARED_AGENTS]));
 out:
     return status;
 }
@@ -90,7 +91,7 @@ static clattn_status adopt_agents(clattn__tile_work *w, clattn__tile_device *dev
 {
     const clattn__tile_problem *p = &w->tiling->problem;
     return lane->ctx->backend->write(
-        lane->ctx, &device->agents, 0, given,
+        lane->ctx, &device->shared[CLATTN__SHARED_AGENTS], 0, given,
         clattn__float_bytes(p->agent_height * p->agent_width, p->heads * p->dim));
 }
 
@@ -99,7 +100,7 @@ static clattn_status adopt_vector(clattn__tile_work *w, clattn__tile_device *dev
 {
     const clattn__tile_problem *p = &w->tiling->problem;
     return lane->ctx->backend->write(
-        lane->ctx, &device->vector, 0, given,
+        lane->ctx, &device->shared[CLATTN__SHARED_VECTOR], 0, given,
         clattn__float_bytes(p->agent_height * p->agent_width, p->heads));
 }
 
@@ -110,20 +111,23 @@ static clattn_status adopt_root(clattn__tile_work *w, clattn__tile_device *devic
     const clattn__tile_problem *p = &w->tiling->problem;
     const int64_t rows = p->heads * p->agent_height * p->agent_width;
     const bool refine = w->gather == CLATTN__GATHER_REFINE;
-    clattn_memory *target = refine ? &device->refined : &device->va;
+    clattn_memory *target =
+        refine ? &device->shared[CLATTN__SHARED_REFINED] : &device->shared[CLATTN__SHARED_VA];
 
     if (w->cut.k_leaves == 1) {
         CLATTN_TRY(lane->ctx->backend->write(
             lane->ctx, target, 0, root, clattn__float_bytes(rows, clattn__state_width(w) - 2)));
     } else {
-        CLATTN_TRY(lane->ctx->backend->write(lane->ctx, &device->root, 0, root,
+        CLATTN_TRY(lane->ctx->backend->write(lane->ctx, &device->shared[CLATTN__SHARED_ROOT], 0,
+                                             root,
                                              clattn__float_bytes(rows, clattn__state_width(w))));
-        CLATTN_TRY(clattn__step_aggregate_root(lane->steps, w->gather, device->root, *target));
+        CLATTN_TRY(clattn__step_aggregate_root(lane->steps, w->gather,
+                                               device->shared[CLATTN__SHARED_ROOT], *target));
     }
     if (refine) {
-        const clattn_memory swap = device->agents;
-        device->agents = device->refined;
-        device->refined = swap;
+        const clattn_memory swap = device->shared[CLATTN__SHARED_AGENTS];
+        device->shared[CLATTN__SHARED_AGENTS] = device->shared[CLATTN__SHARED_REFINED];
+        device->shared[CLATTN__SHARED_REFINED] = swap;
     }
 out:
     return status;
@@ -134,8 +138,9 @@ static clattn_status adopt_norms(clattn__tile_work *w, clattn__tile_device *devi
 {
     const clattn__tile_problem *p = &w->tiling->problem;
     (void)none;
-    return clattn__step_norms(lane->steps, device->agents, p->agent_height * p->agent_width,
-                              device->vector);
+    return clattn__step_norms(lane->steps, device->shared[CLATTN__SHARED_AGENTS],
+                              p->agent_height * p->agent_width,
+                              device->shared[CLATTN__SHARED_VECTOR]);
 }
 
 /* ---- a problem ---- */

@@ -13,33 +13,46 @@ static int64_t group_count(const clattn__tile_work *w, int64_t tile)
     return left < w->cut.group ? left : w->cut.group;
 }
 
-/* One input of the group: per problem its class tokens, then its map. */
+/* A problem of a group as its memory has it: the class tokens, if there are any, then the map, `at` tokens from its begin. */
+typedef struct part {
+    clattn_tile_rect rect;
+    int64_t at;
+} part;
+
+static int parts_of(const clattn__tile_problem *p, bool keys, int64_t number, part parts[2])
+{
+    const part map = {{.picture = number,
+                       .height = keys ? p->kv_height : p->height,
+                       .width = keys ? p->kv_width : p->width},
+                      p->class_tokens};
+    int count = 0;
+
+    if (p->class_tokens > 0)
+        parts[count++] = (part){{.picture = number, .class_count = p->class_tokens}, 0};
+    parts[count++] = map;
+    return count;
+}
+
 static clattn_status fill_group(clattn__tile_work *w, clattn__tile_lane *lane,
                                 clattn_tile_input input, clattn__tile_role role, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
     const clattn__tile_problem *p = &w->tiling->problem;
     const bool keys = input != CLATTN_TILE_Q;
-    const int64_t height = keys ? p->kv_height : p->height;
-    const int64_t width = keys ? p->kv_width : p->width;
     const int64_t channels = w->ports.channels[input];
-    const int64_t tokens = p->class_tokens + height * width;
+    const int64_t floats = clattn__tile_tokens(p, keys) * channels;
     const int64_t count = group_count(w, tile);
     float *memory = NULL;
+    part parts[2];
 
-    CLATTN_TRY(clattn__lane_map(lane, role, (uint64_t)(count * tokens * channels) * sizeof(float),
-                                true, &memory));
+    CLATTN_TRY(
+        clattn__lane_map(lane, role, (uint64_t)(count * floats) * sizeof(float), true, &memory));
     for (int64_t i = 0; i < count; i++) {
-        float *at = memory + i * tokens * channels;
-        clattn_tile_rect rect = {.picture = group_first(w, tile) + i,
-                                 .class_count = p->class_tokens};
-        if (p->class_tokens > 0)
-            CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rect, at, 0));
-        rect.class_count = 0;
-        rect.height = height;
-        rect.width = width;
-        CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rect, at + p->class_tokens * channels,
-                                      width * channels));
+        const int found = parts_of(p, keys, group_first(w, tile) + i, parts);
+        for (int k = 0; k < found; k++)
+            CLATTN_TRY(clattn__ports_fill(&w->ports, input, &parts[k].rect,
+                                          memory + i * floats + parts[k].at * channels,
+                                          parts[k].rect.width * channels));
     }
 out:
     return clattn__lane_unmap(lane, role, memory, status);
@@ -189,24 +202,19 @@ static clattn_status finish(void *user, int number, int64_t tile)
     clattn__tile_lane *lane = &w->lanes[number];
     const clattn__tile_problem *p = &w->tiling->problem;
     const int64_t channels = w->ports.out_channels;
-    const int64_t tokens = p->class_tokens + p->height * p->width;
+    const int64_t floats = clattn__tile_tokens(p, false) * channels;
     const int64_t count = group_count(w, tile);
     float *out = NULL;
+    part parts[2];
 
     CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS,
-                                (uint64_t)(count * tokens * channels) * sizeof(float), false,
-                                &out));
+                                (uint64_t)(count * floats) * sizeof(float), false, &out));
     for (int64_t i = 0; i < count; i++) {
-        const float *at = out + i * tokens * channels;
-        clattn_tile_rect rect = {.picture = group_first(w, tile) + i,
-                                 .class_count = p->class_tokens};
-        if (p->class_tokens > 0)
-            CLATTN_TRY(clattn__ports_take(&w->ports, &rect, at, 0));
-        rect.class_count = 0;
-        rect.height = p->height;
-        rect.width = p->width;
-        CLATTN_TRY(clattn__ports_take(&w->ports, &rect, at + p->class_tokens * channels,
-                                      p->width * channels));
+        const int found = parts_of(p, false, group_first(w, tile) + i, parts);
+        for (int k = 0; k < found; k++)
+            CLATTN_TRY(clattn__ports_take(&w->ports, &parts[k].rect,
+                                          out + i * floats + parts[k].at * channels,
+                                          parts[k].rect.width * channels));
     }
 out:
     return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
