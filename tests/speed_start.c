@@ -217,8 +217,7 @@ static times medians(const times *all, int count)
 
 int main(int argc, char **argv)
 {
-    char root[] = "/tmp/clattn-start-XXXXXX";
-    char own[64], drivers[64];
+    char root[128], own[160], drivers[160];
     times warm[MAX_TURNS];
 
     for (int i = 0; argc == 3 && i < 2; i++)
@@ -226,7 +225,9 @@ int main(int argc, char **argv)
             return one(i, argv[2], getenv(QUIET) ? CLATTN_LOG_WARN : CLATTN_LOG_DEBUG);
     const int turns = argc > 1 ? atoi(argv[1]) : 5;
     need(argc < 3 && turns >= 1 && turns <= MAX_TURNS, "reading [turns], 1 to 64");
-    need(mkdtemp(root) != NULL, "a temporary directory");
+    const char *const folder = getenv("TMPDIR");
+    snprintf(root, sizeof root, "%s/clattn-start-XXXXXX", folder != NULL ? folder : "/tmp");
+    need(mkdtemp(root) != NULL, "a temporary directory, TMPDIR or /tmp");
     printf("seconds; warm: medians of %-14d %8s %8s %8s %8s %8s\n", turns, "start", "= plan",
            "+ first", "next run", "end");
     for (int i = 0; i < 2; i++) {

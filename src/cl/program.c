@@ -138,13 +138,13 @@ static bool serves(const clattn_context *ctx, const program *p, const clattn__ke
                                 p->spec.large == spec->large));
 }
 
-/* Where the program hangs; *link is NULL where there is none. Call with the lock held. */
-static program **find(clattn_context *ctx, const clattn__kernel_spec *spec)
+/* NULL where there is none. Call with the lock held. */
+static program *find(const clattn_context *ctx, const clattn__kernel_spec *spec)
 {
-    program **link = &ctx->cl->programs->first;
-    while (*link && !serves(ctx, *link, spec))
-        link = &(*link)->next;
-    return link;
+    program *p = ctx->cl->programs->first;
+    while (p && !serves(ctx, p, spec))
+        p = p->next;
+    return p;
 }
 
 static clattn__recipe recipe_of(const clattn__source *source, const clattn__kernel_spec *spec)
@@ -192,7 +192,7 @@ clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_sp
     cl_int error = CL_SUCCESS;
 
     clattn__mutex_lock(&cl->programs->lock);
-    program *p = *find(ctx, spec);
+    program *p = find(ctx, spec);
     if (!p)
         CLATTN_TRY(add(ctx, spec, &p));
     cl_kernel made = cl->api->clCreateKernel(p->object, spec->name, &error);
@@ -203,25 +203,33 @@ out:
     return status;
 }
 
+/* Builds from source what came from the cache, in its place. Kernels made of the old one hold it. */
+static bool replace(clattn_context *ctx, program *p)
+{
+    cl_program built = NULL;
+    const clattn__recipe r = recipe_of(p->source, &p->spec);
+    clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "the cache's program of %s.cl is replaced: %s failed",
+                p->spec.file, p->spec.name);
+    if (build(ctx, &r, &built) != CLATTN_OK)
+        return false;
+    ctx->cl->api->clReleaseProgram(p->object);
+    p->object = built;
+    p->stored = false;
+    return true;
+}
+
 bool clattn__kernel_tried(clattn_context *ctx, const clattn__kernel_spec *spec, bool worked)
 {
     struct clattn__cl *cl = ctx->cl;
+    bool again = false;
     clattn__mutex_lock(&cl->programs->lock);
-    program **link = find(ctx, spec);
-    program *p = *link;
-    const bool doubtful = p && !worked && p->stored && !p->launched;
+    program *p = find(ctx, spec);
     if (p && worked)
         p->launched = true;
-    if (doubtful) {
-        clattn__log(&ctx->log, CLATTN_LOG_DEBUG,
-                    "the cache's program of %s.cl is dropped: %s was refused", spec->file,
-                    spec->name);
-        *link = p->next;
-        cl->api->clReleaseProgram(p->object); /* kernels that others made of it hold it */
-        clattn__free(p);
-    }
+    else if (p && p->stored && !p->launched)
+        again = replace(ctx, p);
     clattn__mutex_unlock(&cl->programs->lock);
-    return doubtful;
+    return again;
 }
 
 void clattn__programs_store(clattn_context *ctx)

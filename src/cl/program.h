@@ -24,8 +24,8 @@ clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_sp
 
 /*
  * How the first launch of a kernel went. Once it has worked, the program is fit for the caller's
- * cache. True where it has not, and the program came from there: it is dropped, and the kernel
- * worth another try.
+ * cache. True where it has not, and the program came from there: it is built from source now, and
+ * the kernel worth another try.
  */
 bool clattn__kernel_tried(clattn_context *ctx, const clattn__kernel_spec *spec, bool worked);
 
