@@ -162,7 +162,7 @@ static times start_process(const char *self, const char *what, const char *cache
                            const char *drivers)
 {
     int ends[2];
-    times t;
+    times t = {0};
     need(pipe(ends) == 0, "a pipe");
     const pid_t child = fork();
     need(child >= 0, "a process");

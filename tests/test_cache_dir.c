@@ -125,13 +125,9 @@ static void what_is_refused(void **state)
 
     dir = open_dir("keys", 0);
     const clattn_cache cache = clattn_cache_dir_callbacks(dir);
-    static const char *const keys[] = {"",
-                                       "../file",
-                                       "a/b",
-                                       ".",
-                                       "A",
-                                       "0123456789012345678901234567890123456789"
-                                       "0123456789012345678901234"};
+    static const char too_long[] = "0123456789012345678901234567890123456789"
+                                   "0123456789012345678901234";
+    static const char *const keys[] = {"", "../file", "a/b", ".", "A", too_long};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         assert_int_not_equal(cache.put(cache.user, keys[i], "x", 1), 0);
         assert_int_equal(cache.get(cache.user, keys[i], NULL, 0), 0);
