@@ -35,7 +35,7 @@ static inline void merge_states(__global float *left, __global const float *righ
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_merge_wide(const Merge args, __global float *restrict states, __global float *restrict out)
+agent_merge_wide(const Merge args, __global float *restrict states, __global elem *restrict out)
 {
     const int agent = args.first + (int)get_global_id(1);
     const int z = (int)get_global_id(2);
@@ -57,5 +57,5 @@ agent_merge_wide(const Merge args, __global float *restrict states, __global flo
     out += view_base(args.out, p / args.windows, p % args.windows, head) + agent * args.out.token;
     const float l = leaves[args.dim_v + 1];
     for (int c = 0; c < args.dim_v; c++)
-        out[c] = l > 0.0f ? args.out_scale * leaves[c] / l : 0.0f;
+        STORE(l > 0.0f ? args.out_scale * leaves[c] / l : 0.0f, out + c);
 }

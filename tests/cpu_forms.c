@@ -300,9 +300,9 @@ void attend_reference(const Attend *a, const clattn__attend_mem *m, int p, int h
     double top = -INFINITY;
     double sum = 0.0;
     assert_non_null(score);
-    const float *q = m->q + address(&a->q, &a->q_grid, p, a->windows, head, query);
+    const float *q = (const float *)m->q + address(&a->q, &a->q_grid, p, a->windows, head, query);
     for (int j = 0; j < a->keys; j++) {
-        const float *k = m->k + address(&a->k, &a->k_grid, p, a->windows, head, j);
+        const float *k = (const float *)m->k + address(&a->k, &a->k_grid, p, a->windows, head, j);
         double s = 0.0;
         for (int i = 0; i < a->dim; i++)
             s += (double)q[i] * k[i];
@@ -315,7 +315,7 @@ void attend_reference(const Attend *a, const clattn__attend_mem *m, int p, int h
     }
     memset(out, 0, (size_t)a->dim_v * sizeof *out);
     for (int j = 0; j < a->keys; j++) {
-        const float *v = m->v + address(&a->v, &a->k_grid, p, a->windows, head, j);
+        const float *v = (const float *)m->v + address(&a->v, &a->k_grid, p, a->windows, head, j);
         const double weight = score[j] == -INFINITY ? 0.0 : exp2(score[j] - top);
         sum += weight;
         for (int i = 0; i < a->dim_v; i++)

@@ -177,7 +177,7 @@ static void cpu_memory(void **state)
     float values[4] = {0};
     clattn_memory memory = {.host = (char *)values + 1, .bytes = 8};
     SUPPORT_REFUSED(&heard, clattn_memory_read(ctx, &memory, 0, values, 1), CLATTN_E_ARG,
-                    "no multiple of 4");
+                    "no multiple of 2");
     memory = (clattn_memory){.host = values};
     SUPPORT_REFUSED(&heard, clattn_memory_read(ctx, &memory, 0, values, 1), CLATTN_E_ARG,
                     "bytes is 0");

@@ -108,7 +108,8 @@ static void check_broadcast(problem *pr)
             const int p = z / a->heads;
             const int head = z % a->heads;
             const int64_t at = address(&a->out, &a->q_grid, p, a->windows, head, token);
-            const float *tap = m->tap + address(&a->tap, &a->q_grid, p, a->windows, head, token);
+            const float *tap =
+                (const float *)m->tap + address(&a->tap, &a->q_grid, p, a->windows, head, token);
             attend_reference(a, m, p, head, token, false, want);
             for (int j = 0; j < a->dim_v; j++) {
                 want[j] += (double)a->shortcut * tap[j] +

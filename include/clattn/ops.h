@@ -100,7 +100,7 @@ typedef struct clattn_agent_attention_desc {
     int64_t dwc_size;         /* odd side of the depthwise convolution (0: none) */
     int32_t has_dwc_bias;
     clattn_type
-        type; /* of all tensors but the additive vectors, the bias tables and the DWC's weights: f32 */
+        type; /* of all tensors but the additive vectors, the bias tables and the DWC's weights, which are f32 */
     float scale_aggregate; /* s1 (0: 1 / sqrt(head_dim)) */
     float scale_broadcast; /* s2 (0: 1 / sqrt(head_dim)) */
     float v_shortcut;      /* adds v_shortcut * v to every output token, class tokens too */
@@ -143,7 +143,8 @@ typedef struct clattn_agent_attention_args {
  *
  * shapes   see clattn_agent_attention_args
  * units    strides and offsets in elements, not bytes
- * types    f32
+ * types    f32, or f16 storage of q, k, v, agents, va and out with f32 arithmetic: all of the descriptor's type. f16 is rounded
+ *          where agents, va and out are written, and out twice where DWC or shortcut are not fused (dwc_size above 5, v resized)
  * limits   N, M, n < 2^31 each; a fully excluded softmax row gives 0 (before DWC and shortcut)
  * memory   the caller owns all tensors and keeps them until the run is done
  * async    run enqueues and does not wait (CPU path: returns when done)

@@ -8,16 +8,25 @@
 #ifndef CLATTN_TENSOR_H
 #define CLATTN_TENSOR_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "clattn/context.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef enum clattn_type {
-    CLATTN_F32 = 0,
-    CLATTN_F16 = 1 /* storage only, arithmetic in f32; not in this version: CLATTN_E_UNSUPPORTED */
-} clattn_type;
+/**
+ * How elements are stored; arithmetic is f32 in any case. A plan's descriptor names one type for q, k, v, agents, va and the
+ * results together, also for what lies between its steps; a run refuses tensors of another (CLATTN_E_TYPE). Additive vectors
+ * (key_bias, agent_vector), bias tables and weights stay f32 in every plan, and so do sums and softmax states inside.
+ *
+ * f16 is IEEE binary16, at any address that is a multiple of 2. Results are rounded to nearest even, from 65520 on to
+ * infinity; small ones become denormal, down to 6e-8. A result then is off by up to 2^-11 of its size where it is rounded once,
+ * and every type needs the same work but half the memory traffic.
+ */
+typedef enum clattn_type { CLATTN_F32 = 0, CLATTN_F16 = 1 } clattn_type;
 
 /** Memory on the context's device: `mem` for OpenCL, `host` for the CPU path; the other one is NULL. */
 typedef struct clattn_memory {
@@ -42,7 +51,10 @@ typedef struct clattn_tensor {
     int64_t batch_stride, row_stride, token_stride, head_stride;
 } clattn_tensor;
 
-/** A tensor over (B, N, C) memory, C = heads * dim, as a Linear layer writes it. No checks: the call that uses it checks. */
+/**
+ * A tensor over (B, N, C) memory, C = heads * dim, as a Linear layer writes it. No checks: the call that uses it checks. Its type is
+ * CLATTN_F32; for f16 the caller sets it.
+ */
 CLATTN_API clattn_tensor clattn_tensor_tokens(clattn_memory memory, int64_t batch, int64_t tokens,
                                               int64_t heads, int64_t dim);
 
@@ -77,6 +89,16 @@ CLATTN_API clattn_status clattn_memory_write(clattn_context *ctx, const clattn_m
                                              uint64_t offset, const void *source, uint64_t bytes);
 CLATTN_API clattn_status clattn_memory_read(clattn_context *ctx, const clattn_memory *memory,
                                             uint64_t offset, void *target, uint64_t bytes);
+
+/**
+ * Host arrays between the two types of storage, as the operators convert: `count` numbers, rounded as at clattn_type. A NaN stays one.
+ * The arrays may not overlap.
+ *
+ * units    elements
+ * threads  safe
+ */
+CLATTN_API void clattn_f16_from_f32(const float *from, uint16_t *to, size_t count);
+CLATTN_API void clattn_f32_from_f16(const uint16_t *from, float *to, size_t count);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "cpu/storage.h"
 #include "kernels/args.h"
 
 /* Offsets are in elements, from the start of the buffer. */
@@ -84,10 +85,10 @@ static inline void token_offsets(const tokens *t, i32 first, i32 count, i64 *off
     }
 }
 
-/* pointer[i] = buffer + where token first + i lies. `count` <= 64. */
+/* row[i] = buffer + where token first + i lies. `count` <= 64. */
 #define TOKEN_ROWS_MAX 64
-static inline void token_rows(const tokens *t, const float *buffer, i32 first, i32 count,
-                              const float **row)
+static inline void token_rows(const tokens *t, const elem *buffer, i32 first, i32 count,
+                              const elem **row)
 {
     i64 offset[TOKEN_ROWS_MAX];
     token_offsets(t, first, count, offset);

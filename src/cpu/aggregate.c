@@ -6,19 +6,19 @@
 #include "cpu/table.h"
 #include "cpu/transpose.h"
 
-/* Where agent i of the group's rows of dim_v floats go. */
-static void target_rows(const attend_block *block, i64 leaf, i32 g, float **row)
+/* Where the group's rows of dim_v elements go, or of its states' floats. */
+static void target_rows(const attend_block *block, i64 leaf, i32 g, void **row)
 {
     const Attend *args = block->args;
     const tokens out = tokens_of(&args->out, &args->q_grid, block->p, args->windows, block->head);
     const i64 z = block->p * args->heads + block->head;
     for (i32 i = 0; i < group_queries(block, g); i++) {
         const i32 agent = block->first + g * LANES + i;
-        row[i] = block->mem->out;
         if (args->leaves > 1)
-            row[i] += ((z * args->leaves + leaf) * args->queries + agent) * (args->dim_v + 2);
+            row[i] = (float *)block->mem->out +
+                     ((z * args->leaves + leaf) * args->queries + agent) * (args->dim_v + 2);
         else
-            row[i] += out.base + agent * out.token;
+            row[i] = (elem *)block->mem->out + out.base + agent * out.token;
     }
 }
 
@@ -31,14 +31,15 @@ static void store(attend_block *block, i32 leaf)
         const float *sum = group_sum(block, g);
         const bool last = args->leaves == 1;
         float factor[LANES];
-        float *row[LANES];
+        void *row[LANES];
         EACH_LANE (lane)
             factor[lane] = !last ? 1.0f : sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
         target_rows(block, leaf, g, row);
-        lanes_to_rows(group_acc(block, g), factor, agents, args->dim_v, row);
+        lanes_to_rows(group_acc(block, g), factor, agents, args->dim_v, !last, row);
         for (i32 i = 0; !last && i < agents; i++) {
-            row[i][args->dim_v] = maximum[i];
-            row[i][args->dim_v + 1] = sum[i];
+            float *state = row[i];
+            state[args->dim_v] = maximum[i];
+            state[args->dim_v + 1] = sum[i];
         }
     }
 }

@@ -9,12 +9,18 @@
 
 #define LOG2_E 1.44269504f
 
+/* For the rows of a step's keys in f16: as many as fit, at least 8 of the widest heads. */
+#define ROOM_FLOATS (16 * 1024)
+
 /* One step's keys, shared by all groups of the block. */
 typedef struct key_step {
     i32 first, count;
     const float *k[KEYS_MAX];
     const float *v[KEYS_MAX];
     float key_bias[KEYS_MAX]; /* times log2(e) */
+#if CLATTN_CPU_HALF
+    float room[ROOM_FLOATS]; /* where k and v lie, widened */
+#endif
 } key_step;
 
 _Static_assert(KEYS_MAX <= TOKEN_ROWS_MAX, "token_rows() holds a step of keys");
@@ -37,7 +43,7 @@ void attend_begin(attend_block *block, i32 first, i32 queries)
         tokens_of(&args->key_bias, &args->k_grid, block->p, args->windows, block->head);
 
     for (i32 g = 0; g < group_count(block); g++) {
-        const float *row[TOKEN_ROWS_MAX];
+        const elem *row[TOKEN_ROWS_MAX];
         token_rows(&q, block->mem->q, first + g * LANES, group_queries(block, g), row);
         rows_to_lanes(row, group_queries(block, g), args->dim, group_query(block, g));
         memset(group_acc(block, g), 0, (size_t)args->dim_v * LANES * sizeof(float));
@@ -50,12 +56,43 @@ void attend_begin(attend_block *block, i32 first, i32 queries)
     }
 }
 
+/* At most `step` keys at a time; fewer where their rows are wide, which depends on the widths alone. */
+static i32 keys_at_a_time(const Attend *args, i32 step)
+{
+#if CLATTN_CPU_HALF
+    const i32 fit = ROOM_FLOATS / (args->dim + args->dim_v);
+    return step < fit ? step : fit;
+#else
+    (void)args;
+    return step;
+#endif
+}
+
+/* The rows of k and v as floats. */
+static void find_rows(const attend_block *block, i32 first, i32 count, key_step *step)
+{
+#if CLATTN_CPU_HALF
+    const i32 dim = block->args->dim;
+    const i32 dim_v = block->args->dim_v;
+    const elem *row[KEYS_MAX];
+    float *room = step->room;
+    token_rows(&block->k, block->mem->k, first, count, row);
+    for (i32 j = 0; j < count; j++, room += dim)
+        step->k[j] = read_row(row[j], dim, room);
+    token_rows(&block->v, block->mem->v, first, count, row);
+    for (i32 j = 0; j < count; j++, room += dim_v)
+        step->v[j] = read_row(row[j], dim_v, room);
+#else
+    token_rows(&block->k, block->mem->k, first, count, step->k);
+    token_rows(&block->v, block->mem->v, first, count, step->v);
+#endif
+}
+
 static void find_keys(const attend_block *block, i32 first, i32 count, key_step *step)
 {
     step->first = first;
     step->count = count;
-    token_rows(&block->k, block->mem->k, first, count, step->k);
-    token_rows(&block->v, block->mem->v, first, count, step->v);
+    find_rows(block, first, count, step);
     memset(step->key_bias, 0, sizeof step->key_bias);
     if (block->args->has_key_bias) {
         i64 offset[KEYS_MAX];
@@ -135,13 +172,14 @@ void attend_keys(attend_block *block, i32 first, i32 keys, i32 step_keys)
 {
     const Attend *args = block->args;
     const i32 groups = group_count(block);
+    const i32 most = keys_at_a_time(args, step_keys);
     key_step step;
     _Alignas(64) float score[KEYS_MAX * LANES];
     _Alignas(64) float bias[KEYS_MAX * LANES];
     _Alignas(64) float factor[LANES];
 
-    for (i32 done = 0; done < keys; done += step_keys) {
-        find_keys(block, first + done, keys - done < step_keys ? keys - done : step_keys, &step);
+    for (i32 done = 0; done < keys; done += most) {
+        find_keys(block, first + done, keys - done < most ? keys - done : most, &step);
         for (i32 g = 0; g < groups; g++) {
             find_bias(block, g, &step, bias);
             dot_rows(step.count, args->dim, step.k, group_query(block, g), score);

@@ -15,14 +15,14 @@ static void store(attend_block *block)
         const i32 queries = group_queries(block, g);
         const float *sum = group_sum(block, g);
         float factor[LANES];
-        float *row[LANES];
+        void *row[LANES];
         i64 offset[LANES];
         EACH_LANE (lane)
             factor[lane] = sum[lane] > 0.0f ? args->out_scale / sum[lane] : 0.0f;
         token_offsets(&out, block->first + g * LANES, queries, offset);
         for (i32 i = 0; i < queries; i++)
-            row[i] = block->mem->out + offset[i];
-        lanes_to_rows(group_acc(block, g), factor, queries, args->dim_v, row);
+            row[i] = (elem *)block->mem->out + offset[i];
+        lanes_to_rows(group_acc(block, g), factor, queries, args->dim_v, false, row);
     }
 }
 

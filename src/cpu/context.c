@@ -132,8 +132,8 @@ static clattn_status check_memory(clattn_context *ctx, const char *what, clattn_
                  "%s has no host memory (host is NULL), which the CPU path needs", what);
     CLATTN_CHECK(log, !memory->mem, CLATTN_E_ARG,
                  "%s has an OpenCL buffer besides its host memory; mem must be NULL", what);
-    CLATTN_CHECK(log, (uintptr_t)memory->host % sizeof(float) == 0, CLATTN_E_ARG,
-                 "%s lies at an address that is no multiple of %zu", what, sizeof(float));
+    CLATTN_CHECK(log, (uintptr_t)memory->host % sizeof(uint16_t) == 0, CLATTN_E_ARG,
+                 "%s lies at an address that is no multiple of %zu", what, sizeof(uint16_t));
     CLATTN_CHECK(log, memory->bytes > 0 && memory->bytes <= SIZE_MAX, CLATTN_E_ARG,
                  "%s.bytes is %llu; it must be the size of its host memory", what,
                  (unsigned long long)memory->bytes);

@@ -56,14 +56,19 @@ FORCE_INLINE void add_resized(const band *b, i32 channels, i32 y, i32 x, const f
     const tokens *v_at = &c->v_at;
     const taps rows = resize_taps(c->top + y, c->v_h, c->map_h);
     const taps columns = resize_taps(c->left + x, c->v_w, c->map_w);
-    const float *map = c->v + v_at->base + v_at->class_tokens * v_at->token + b->channel;
-    const float *above = map + (rows.first - c->v_top) * v_at->row;
-    const float *below = map + (rows.second - c->v_top) * v_at->row;
+    const elem *map = c->v + v_at->base + v_at->class_tokens * v_at->token + b->channel;
+    const elem *above = map + (rows.first - c->v_top) * v_at->row;
+    const elem *below = map + (rows.second - c->v_top) * v_at->row;
     const i64 left = (columns.first - c->v_left) * v_at->token;
     const i64 right = (columns.second - c->v_left) * v_at->token;
+    float room[4][CHANNELS];
+    const float *above_left = read_row(above + left, channels, room[0]);
+    const float *above_right = read_row(above + right, channels, room[1]);
+    const float *below_left = read_row(below + left, channels, room[2]);
+    const float *below_right = read_row(below + right, channels, room[3]);
     EACH (i, channels) {
-        const float upper = mad(columns.share, above[right + i] - above[left + i], above[left + i]);
-        const float lower = mad(columns.share, below[right + i] - below[left + i], below[left + i]);
+        const float upper = mad(columns.share, above_right[i] - above_left[i], above_left[i]);
+        const float lower = mad(columns.share, below_right[i] - below_left[i], below_left[i]);
         sum[i] = mad(weight[i], mad(rows.share, lower - upper, upper), sum[i]);
     }
 }
@@ -75,26 +80,31 @@ FORCE_INLINE void add_tap(const band *b, i32 channels, i32 y, i32 x, const float
         add_resized(b, channels, y, x, weight, sum);
         return;
     }
-    const float *v = b->c->v + map_offset(&b->c->v_at, y, x) + b->channel;
+    float room[CHANNELS];
+    const float *v = read_row(b->c->v + map_offset(&b->c->v_at, y, x) + b->channel, channels, room);
     EACH (i, channels)
         sum[i] = mad(weight[i], v[i], sum[i]);
 }
 
-FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, float *out)
+FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, elem *out)
 {
-    if (b->c->accumulate || !b->first)
-        EACH (i, channels)
-            out[i] += sum[i];
-    else
-        EACH (i, channels)
-            out[i] = sum[i];
+    float room[CHANNELS];
+    float total[CHANNELS];
+    if (!b->c->accumulate && b->first) {
+        store_row(sum, channels, out);
+        return;
+    }
+    const float *before = read_row(out, channels, room);
+    EACH (i, channels)
+        total[i] = before[i] + sum[i];
+    store_row(total, channels, out);
 }
 
 /*
  * One map token; `channels` and `by_rows` are constant after inlining where the chunk is full. Rows
  * of large kernels are added up by themselves first: fewer roundings in a row.
  */
-FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 y, i32 x, float *out)
+FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 y, i32 x, elem *out)
 {
     const convolution *c = b->c;
     const i32 reach = c->size / 2;
@@ -135,13 +145,15 @@ FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 y, i3
 }
 
 /* Class tokens are not convolved. */
-static void class_token(const band *b, i32 token, float *out)
+static void class_token(const band *b, i32 token, elem *out)
 {
     const convolution *c = b->c;
-    const float *v = c->v + c->v_at.base + token * c->v_at.token + b->channel;
+    float room[CHANNELS];
     float sum[CHANNELS];
     if (!b->first)
         return;
+    const float *v =
+        read_row(c->v + c->v_at.base + token * c->v_at.token + b->channel, b->channels, room);
     for (i32 i = 0; i < b->channels; i++)
         sum[i] = c->shortcut != 0.0f ? c->shortcut * v[i] : 0.0f;
     write_out(b, b->channels, sum, out);
@@ -169,7 +181,7 @@ static void run_band(band *b, i32 first, i32 count)
     for (i32 token = first; token < first + count; token++) {
         i64 offset;
         token_offsets(out_at, token, 1, &offset);
-        float *out = c->out + offset + b->channel;
+        elem *out = c->out + offset + b->channel;
         const i32 map = token - out_at->class_tokens;
         if (map < 0)
             class_token(b, token, out);

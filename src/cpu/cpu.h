@@ -11,15 +11,19 @@
 
 /* Memory of a stage; views hold the offsets, but the weights' and biases' are added here already. */
 typedef struct clattn__attend_mem {
-    const float *q, *k, *v, *key_bias, *bias, *tap, *dwc_weight, *dwc_bias;
-    float *out; /* or the states, in stage 1 with leaves > 1 */
+    const void *q, *k, *v, *tap; /* elements of the storage */
+    const float *key_bias, *bias, *dwc_weight, *dwc_bias;
+    void *out; /* likewise; the states, which are floats, in stage 1 with leaves > 1 */
 } clattn__attend_mem;
 
 /* Queries per item of `broadcast`. */
 #define CLATTN__CPU_QUERY_BLOCK 128
 
-typedef struct clattn__cpu_ops {
-    const char *name; /* "baseline", "avx2", "avx512" */
+/* Where it says void, elements are floats or halves: each instruction set has one table for either storage. */
+typedef struct clattn__cpu_ops clattn__cpu_ops;
+struct clattn__cpu_ops {
+    const char *name;            /* "baseline", "avx2", "avx512" */
+    const clattn__cpu_ops *half; /* the table for storage in f16; there NULL */
 
     /*
      * item = ((p * count + leaf - first) * heads + h) * ceil(queries / tile) + agent tile;  p = picture * windows + window.
@@ -29,19 +33,22 @@ typedef struct clattn__cpu_ops {
     /* item = (p * ceil(queries / CLATTN__CPU_QUERY_BLOCK) + block) * heads + h */
     void (*broadcast)(const Attend *args, const clattn__attend_mem *mem, int64_t item);
     /* item = z * count + agent - first */
-    void (*merge)(const Merge *args, float *states, float *out, int64_t item);
+    void (*merge)(const Merge *args, float *states, void *out, int64_t item);
     /* item = p * count + place - first; `sums` is the partial buffer, or unused where slots == 1 */
-    void (*pool_partial)(const Pool *args, const float *q, float *sums, float *out, int64_t item);
+    void (*pool_partial)(const Pool *args, const void *q, float *sums, void *out, int64_t item);
     /* item = p * count + cell - first */
-    void (*pool_merge)(const Pool *args, float *sums, float *out, int64_t item);
+    void (*pool_merge)(const Pool *args, float *sums, void *out, int64_t item);
     /* item = p * rows + row of the output window; class tokens are row 0's work */
-    void (*dwc)(const Dwc *args, const float *v, const float *weight, const float *bias, float *out,
+    void (*dwc)(const Dwc *args, const void *v, const float *weight, const float *bias, void *out,
                 int64_t item);
     /* item = a row of the picture */
     void (*smooth_features)(const Features *args, const float *rgb, float *features, int64_t item);
     /* item = a block of CLATTN__CPU_QUERY_BLOCK rows, counted from `first` */
     void (*smooth_norms)(const Norms *args, const float *rows, float *norms, int64_t item);
-} clattn__cpu_ops;
+    /* Between storage in f16 and floats: the conversions that the other functions use. */
+    void (*widen)(const uint16_t *half, int count, float *value);
+    void (*narrow)(const float *value, int count, uint16_t *half);
+};
 
 /* The table of the widest instruction set that this machine has; never NULL. src/cpu/dispatch.c */
 const clattn__cpu_ops *clattn__cpu_ops_best(void);

@@ -5,11 +5,20 @@
 
 #if CLATTN__CPU_X86_VARIANTS
 
+#include <cpuid.h>
+
+/* Not every compiler's builtin below knows the conversions of halves; they need no more of the operating system than AVX2 does. */
+static bool has_f16c(void)
+{
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+}
+
 /* The builtins ask the operating system too whether it saves the wide registers. */
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 static bool has_avx512(void)

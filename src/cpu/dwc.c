@@ -2,7 +2,7 @@
 #include "cpu/convolve.h"
 #include "cpu/table.h"
 
-void cpu_dwc(const Dwc *args, const float *v, const float *weight, const float *bias, float *out,
+void cpu_dwc(const Dwc *args, const void *v, const float *weight, const float *bias, void *out,
              int64_t item)
 {
     const Grid *grid = &args->grid;

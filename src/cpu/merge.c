@@ -26,7 +26,7 @@ static void merge_states(float *restrict left, const float *restrict right, i32 
     left[dim_v + 1] = left[dim_v + 1] * left_factor + right[dim_v + 1] * right_factor;
 }
 
-void cpu_merge(const Merge *args, float *states, float *out, int64_t item)
+void cpu_merge(const Merge *args, float *states, void *out, int64_t item)
 {
     const i64 z = item / args->count;
     const i32 agent = args->first + (i32)(item % args->count);
@@ -35,7 +35,7 @@ void cpu_merge(const Merge *args, float *states, float *out, int64_t item)
     const tokens out_at =
         tokens_linear(&args->out, z / args->heads, args->windows, (i32)(z % args->heads));
     float *root = states + z * args->leaves * leaf_stride + (i64)agent * (dim_v + 2);
-    float *target = out + out_at.base + agent * out_at.token;
+    elem *target = (elem *)out + out_at.base + agent * out_at.token;
 
     /* A node lies where its first leaf was. */
     for (i64 step = 1; step < args->leaves; step *= 2)
@@ -44,6 +44,8 @@ void cpu_merge(const Merge *args, float *states, float *out, int64_t item)
 
     const float l = root[dim_v + 1];
     const float factor = l > 0.0f ? args->out_scale / l : 0.0f;
+    float row[ROW_MAX];
     EACH (j, dim_v)
-        target[j] = root[j] * factor;
+        row[j] = root[j] * factor;
+    store_row(row, dim_v, target);
 }

@@ -38,7 +38,7 @@ static cell cell_at(const Pool *args, i32 number)
 }
 
 /* sum[dim] = the sum of one head's q over the cell's tokens in one leaf, row by row. */
-static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_at, const float *q,
+static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_at, const elem *q,
                      float *sum)
 {
     const Grid *grid = &args->grid;
@@ -49,34 +49,38 @@ static void leaf_sum(const Pool *args, const cell *c, i32 leaf, const tokens *q_
     const i64 run_begin = (i64)args->first_leaf * args->leaf_tokens - grid->class_tokens;
     const i64 y_first = begin / width > c->y0 ? begin / width : c->y0;
     const i64 y_end = (end + width - 1) / width < c->y1 ? (end + width - 1) / width : c->y1;
+    float room[ROW_MAX];
     memset(sum, 0, (size_t)args->dim * sizeof *sum);
     for (i64 y = y_first; y < y_end; y++) {
         const i64 row = y * width;
         const i64 x0 = begin - row > c->x0 ? begin - row : c->x0;
         const i64 x1 = end - row < c->x1 ? end - row : c->x1;
         for (i64 x = x0; x < x1; x++) {
-            const float *token = args->run ? q + q_at->base + (row + x - run_begin) * q_at->token
-                                           : q + map_offset(q_at, (i32)y, (i32)x);
+            const elem *token = args->run ? q + q_at->base + (row + x - run_begin) * q_at->token
+                                          : q + map_offset(q_at, (i32)y, (i32)x);
+            const float *value = read_row(token, args->dim, room);
             EACH (j, args->dim)
-                sum[j] += token[j];
+                sum[j] += value[j];
         }
     }
 }
 
-static void write_mean(const Pool *args, const cell *c, const float *sum, float *out)
+static void write_mean(const Pool *args, const cell *c, const float *sum, elem *out)
 {
+    float mean[ROW_MAX];
     const float count = (float)(c->y1 - c->y0) * (float)(c->x1 - c->x0);
     EACH (j, args->dim)
-        out[j] = sum[j] / count;
+        mean[j] = sum[j] / count;
+    store_row(mean, args->dim, out);
 }
 
-static float *agent_row(const Pool *args, float *out, i64 p, i32 number, i32 head)
+static elem *agent_row(const Pool *args, void *out, i64 p, i32 number, i32 head)
 {
     const tokens out_at = tokens_linear(&args->out, p, args->windows, head);
-    return out + out_at.base + number * out_at.token;
+    return (elem *)out + out_at.base + number * out_at.token;
 }
 
-void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out, int64_t item)
+void cpu_pool_partial(const Pool *args, const void *q, float *sums, void *out, int64_t item)
 {
     const i64 cells = (i64)args->agent_h * args->agent_w;
     const i64 p = item / args->count;
@@ -92,16 +96,16 @@ void cpu_pool_partial(const Pool *args, const float *q, float *sums, float *out,
     for (i32 head = 0; head < args->heads; head++) {
         const tokens q_at = tokens_of(&args->q, &args->grid, p, args->windows, head);
         if (args->slots == 1 && !args->run) {
-            float *mean = agent_row(args, out, p, number, head);
-            leaf_sum(args, &c, leaf, &q_at, q, mean);
-            write_mean(args, &c, mean, mean);
+            float sum[ROW_MAX];
+            leaf_sum(args, &c, leaf, &q_at, q, sum);
+            write_mean(args, &c, sum, agent_row(args, out, p, number, head));
         } else {
             leaf_sum(args, &c, leaf, &q_at, q, sums + (sum + head) * args->dim);
         }
     }
 }
 
-void cpu_pool_merge(const Pool *args, float *sums, float *out, int64_t item)
+void cpu_pool_merge(const Pool *args, float *sums, void *out, int64_t item)
 {
     const i64 cells = (i64)args->agent_h * args->agent_w;
     const i64 channels = (i64)args->heads * args->dim;

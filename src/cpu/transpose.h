@@ -1,10 +1,11 @@
-/* Between rows of floats (one per token) and lanes (one array of LANES floats per channel). */
+/* Between rows of elements (one per token) and lanes (one array of LANES floats per channel). */
 #ifndef CLATTN_SRC_CPU_TRANSPOSE_H
 #define CLATTN_SRC_CPU_TRANSPOSE_H
 
+#include <stdbool.h>
 #include <string.h>
 
-#include "cpu/lanes.h"
+#include "cpu/storage.h"
 
 #define SQUARE (LANES * LANES)
 
@@ -28,7 +29,7 @@ static inline void transpose_square(float square[SQUARE])
 }
 
 /* lanes[j][i] = row[i][j] for i < rows <= LANES and j < width; the other lanes become 0. */
-static inline void rows_to_lanes(const float *const *row, int rows, int width, float *lanes)
+static inline void rows_to_lanes(const elem *const *row, int rows, int width, float *lanes)
 {
     float square[SQUARE];
     for (int j = 0; j < width; j += LANES) {
@@ -36,18 +37,18 @@ static inline void rows_to_lanes(const float *const *row, int rows, int width, f
         memset(square, 0, sizeof square);
         if (columns == LANES)
             for (int i = 0; i < rows; i++)
-                memcpy(square + i * LANES, row[i] + j, LANES * sizeof *square);
+                load_row(row[i] + j, LANES, square + i * LANES);
         else
             for (int i = 0; i < rows; i++)
-                memcpy(square + i * LANES, row[i] + j, (size_t)columns * sizeof *square);
+                load_row(row[i] + j, columns, square + i * LANES);
         transpose_square(square);
         memcpy(lanes + j * LANES, square, (size_t)columns * LANES * sizeof *square);
     }
 }
 
-/* row[i][j] = lanes[j][i] * factor[i] for i < rows <= LANES and j < width. */
+/* row[i][j] = lanes[j][i] * factor[i] for i < rows <= LANES and j < width; floats where `state`. */
 static inline void lanes_to_rows(const float *lanes, const float *factor, int rows, int width,
-                                 float *const *row)
+                                 bool state, void *const *row)
 {
     float square[SQUARE];
     for (int j = 0; j < width; j += LANES) {
@@ -57,12 +58,14 @@ static inline void lanes_to_rows(const float *lanes, const float *factor, int ro
             EACH_LANE (lane)
                 square[c * LANES + lane] = lanes[(j + c) * LANES + lane] * factor[lane];
         transpose_square(square);
-        if (columns == LANES)
-            for (int i = 0; i < rows; i++)
-                memcpy(row[i] + j, square + i * LANES, LANES * sizeof *square);
-        else
-            for (int i = 0; i < rows; i++)
-                memcpy(row[i] + j, square + i * LANES, (size_t)columns * sizeof *square);
+        for (int i = 0; i < rows; i++) {
+            if (state)
+                memcpy((float *)row[i] + j, square + i * LANES, (size_t)columns * sizeof *square);
+            else if (columns == LANES)
+                store_row(square + i * LANES, LANES, (elem *)row[i] + j);
+            else
+                store_row(square + i * LANES, columns, (elem *)row[i] + j);
+        }
     }
 }
 

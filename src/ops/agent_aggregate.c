@@ -1,4 +1,6 @@
 /* Stage 1: every agent gathers from all tokens, leaf by leaf; where there are several leaves their states are merged. */
+#include <stdio.h>
+
 #include "cpu/cpu.h"
 #include "ops/bias.h"
 #include "ops/plan.h"
@@ -22,18 +24,20 @@ static void merge_items(const clattn_plan *plan, size_t items[3])
 
 clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
 {
+    const char *type = clattn__type_option(plan->desc.type);
     Merge nothing = plan->merge_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 2};
 
     nothing.dim_v = 0;
     merge_items(plan, trial.items);
     if (merges_wide(plan)) {
-        const clattn__kernel_spec spec = {
+        clattn__kernel_spec spec = {
             .file = "agent_merge_wide", .name = "agent_merge_wide", .local = {1, 1, 1}};
+        snprintf(spec.options, sizeof spec.options, "%s", type);
         return clattn__plan_kernel(plan, KERNEL_MERGE, &spec, &trial);
     }
-    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", "", trial.items[0],
-                              &trial);
+    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", type,
+                              trial.items[0], &trial);
 }
 
 clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
@@ -99,12 +103,14 @@ clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
     clattn_context *ctx = plan->ctx;
     const clattn__shape *s = &plan->shape;
     clattn__want agents = {.name = "agents",
+                           .type = plan->desc.type,
                            .batch = s->batch * s->windows,
                            .tokens = s->agents,
                            .heads = s->heads,
                            .dim = s->dim,
                            .windows = s->windows};
     clattn__want keys = {.name = "k",
+                         .type = plan->desc.type,
                          .batch = s->batch,
                          .tokens = s->k_tokens,
                          .heads = s->heads,
@@ -118,6 +124,7 @@ clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
     CLATTN_TRY(clattn__bind(ctx, args->v, &keys, &b->v));
     if (a->has_key_bias) {
         keys.name = "key_bias";
+        keys.type = CLATTN_F32;
         keys.dim = 1;
         CLATTN_TRY(clattn__bind(ctx, args->key_bias, &keys, &b->key_bias));
     } else {
@@ -146,7 +153,8 @@ out:
 typedef struct cpu_job {
     const clattn__cpu_ops *ops;
     const Merge *args;
-    float *states, *out;
+    float *states;
+    void *out;
 } cpu_job;
 
 typedef struct merge_work {
@@ -173,7 +181,7 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     merge.first = (i32)first;
     merge.count = (i32)count;
     if (ctx->cpu != NULL) {
-        cpu_job job = {ctx->cpu->ops, &merge, w->states->host, w->out->host};
+        cpu_job job = {clattn__plan_cpu(w->plan), &merge, w->states->host, w->out->host};
         clattn__cpu_for(ctx, w->plan->attend.problems * count, cpu_merge, &job);
         return CLATTN_OK;
     }

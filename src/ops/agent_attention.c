@@ -4,11 +4,11 @@
 
 enum { SCRATCH_AGENTS, SCRATCH_VA };
 
-static uint64_t scratch_bytes(const clattn__shape *s, int64_t dim)
+static uint64_t scratch_bytes(const clattn__shape *s, int64_t dim, clattn_type type)
 {
     int64_t bytes;
     return clattn__mul(s->batch * s->windows * s->heads, s->agents, &bytes) &&
-                   clattn__mul(bytes, dim * (int64_t)sizeof(float), &bytes)
+                   clattn__mul(bytes, dim * clattn__type_bytes(type), &bytes)
                ? (uint64_t)bytes
                : UINT64_MAX;
 }
@@ -27,8 +27,8 @@ clattn_status clattn_agent_attention_plan(clattn_context *ctx,
     plan->desc = *desc;
 
     const clattn__shape *s = &plan->shape;
-    const uint64_t agents = scratch_bytes(s, s->dim);
-    const uint64_t va = scratch_bytes(s, s->dim_v);
+    const uint64_t agents = scratch_bytes(s, s->dim, desc->type);
+    const uint64_t va = scratch_bytes(s, s->dim_v, desc->type);
     CLATTN_CHECK(&ctx->log, agents != UINT64_MAX && va != UINT64_MAX, CLATTN_E_SHAPE,
                  "%lld agents of %lld windows do not fit 64 bits", (long long)s->agents,
                  (long long)(s->batch * s->windows));
@@ -75,11 +75,12 @@ clattn_status clattn__agent_attention_enqueue(const clattn_plan *plan, clattn_wo
     clattn_agent_attention_args args = *(const clattn_agent_attention_args *)opaque;
     const clattn__shape *s = &plan->shape;
     const int64_t pictures = s->batch * s->windows;
-    const clattn_tensor agents =
+    clattn_tensor agents =
         clattn_tensor_tokens(ws->scratch[SCRATCH_AGENTS], pictures, s->agents, s->heads, s->dim);
-    const clattn_tensor va =
+    clattn_tensor va =
         clattn_tensor_tokens(ws->scratch[SCRATCH_VA], pictures, s->agents, s->heads, s->dim_v);
 
+    agents.type = va.type = plan->desc.type;
     CLATTN_TRY(clattn__bind_none(ctx, "va", args.va, "a step of its own for it"));
     args.va = &va;
     if (!plan->desc.agents_given) {

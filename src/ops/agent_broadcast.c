@@ -101,6 +101,7 @@ static clattn_status bind_tap(const clattn_plan *plan, const clattn_agent_attent
     if (needs_v(plan))
         CLATTN_TRY(clattn__bind(ctx, args->v,
                                 &(clattn__want){.name = "v",
+                                                .type = plan->desc.type,
                                                 .batch = s->batch,
                                                 .tokens = s->k_tokens,
                                                 .heads = s->heads,
@@ -128,12 +129,14 @@ clattn_status clattn__agent_broadcast_bind(const clattn_plan *plan,
     clattn_context *ctx = plan->ctx;
     const clattn__shape *s = &plan->shape;
     clattn__want tokens = {.name = "q",
+                           .type = plan->desc.type,
                            .batch = s->batch,
                            .tokens = s->q_tokens,
                            .heads = s->heads,
                            .dim = s->dim,
                            .grid = &s->q_grid};
     clattn__want agents = {.name = "agents",
+                           .type = plan->desc.type,
                            .batch = s->batch * s->windows,
                            .tokens = s->agents,
                            .heads = s->heads,
@@ -147,6 +150,7 @@ clattn_status clattn__agent_broadcast_bind(const clattn_plan *plan,
     CLATTN_TRY(clattn__bind(ctx, args->va, &agents, &b->v));
     if (a->has_key_bias) {
         agents.name = "agent_vector";
+        agents.type = CLATTN_F32;
         agents.dim = 1;
         CLATTN_TRY(clattn__bind(ctx, args->agent_vector, &agents, &b->key_bias));
     } else {

@@ -23,7 +23,8 @@ static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name,
 
     nothing.heads = 0;
     launch_items(&plan->pool_args, s->agents * slots, s->batch * s->windows, trial.items);
-    return clattn__plan_items(plan, index, "agent_pool", name, "", trial.items[0], &trial);
+    return clattn__plan_items(plan, index, "agent_pool", name, clattn__type_option(plan->desc.type),
+                              trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
@@ -41,6 +42,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan = *out_plan;
     *out_plan = NULL;
     CLATTN_TRY(clattn__shape_make(&ctx->log, desc, &plan->shape));
+    plan->desc = *desc;
 
     const clattn__shape *s = &plan->shape;
     const int64_t leaf = clattn__leaf_tokens(s->q_grid.tokens, s->heads, s->agents);
@@ -79,8 +81,9 @@ out:
 typedef struct cpu_job {
     const clattn__cpu_ops *ops;
     const Pool *args;
-    const float *q;
-    float *sums, *out;
+    const void *q;
+    float *sums;
+    void *out;
 } cpu_job;
 
 static void cpu_partial(void *arg, int64_t i)
@@ -114,7 +117,7 @@ static clattn_status partial_piece(void *user, int64_t first, int64_t count)
     a.first = (i32)(first * w->places);
     a.count = (i32)(count * w->places);
     if (w->ctx->cpu != NULL) {
-        cpu_job job = {w->ctx->cpu->ops, &a, w->q->host, w->sums->host, w->out->host};
+        cpu_job job = {clattn__plan_cpu(w->ws->plan), &a, w->q->host, w->sums->host, w->out->host};
         clattn__cpu_for(w->ctx, w->pictures * a.count, cpu_partial, &job);
         return CLATTN_OK;
     }
@@ -132,7 +135,7 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     a.first = (i32)first;
     a.count = (i32)count;
     if (w->ctx->cpu != NULL) {
-        cpu_job job = {w->ctx->cpu->ops, &a, NULL, w->sums->host, w->out->host};
+        cpu_job job = {clattn__plan_cpu(w->ws->plan), &a, NULL, w->sums->host, w->out->host};
         clattn__cpu_for(w->ctx, w->pictures * count, cpu_merge, &job);
         return CLATTN_OK;
     }
@@ -169,6 +172,7 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
 
     CLATTN_TRY(clattn__bind(ctx, args->q,
                             &(clattn__want){.name = "q",
+                                            .type = plan->desc.type,
                                             .batch = s->batch,
                                             .tokens = s->q_tokens,
                                             .heads = s->heads,
@@ -177,6 +181,7 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
                             &b[0]));
     CLATTN_TRY(clattn__bind(ctx, args->agents,
                             &(clattn__want){.name = "agents",
+                                            .type = plan->desc.type,
                                             .batch = pictures,
                                             .tokens = cells,
                                             .heads = s->heads,

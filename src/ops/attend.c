@@ -95,9 +95,11 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
     clattn__kernel_spec spec = {.local = {row != NULL ? (size_t)row->work_group : 1, 1, 1}};
+    const char *type = clattn__type_option(plan->desc.type);
     const clattn__wide_row *wide = clattn__wide_row_first(plan->ctx->device.vector_width);
     const size_t room = sizeof spec.options;
-    const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d", (int)a->dim, (int)a->dim_v);
+    const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d%s%s", (int)a->dim,
+                                (int)a->dim_v, *type != '\0' ? " " : "", type);
     char *more = spec.options + length;
 
     at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
@@ -187,7 +189,7 @@ static const float *from(const clattn__bound *bound)
 static void run_on_cpu(const clattn_plan *plan, const Attend *a, const clattn__attend_bounds *b,
                        int64_t first, int64_t count)
 {
-    const clattn__cpu_ops *ops = plan->ctx->cpu->ops;
+    const clattn__cpu_ops *ops = clattn__plan_cpu(plan);
     cpu_job job = {.item = plan->attend.stage == 1 ? ops->aggregate : ops->broadcast,
                    .args = a,
                    .mem = {.q = clattn__bound_host(&b->q),

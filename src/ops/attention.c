@@ -45,6 +45,7 @@ clattn_status clattn_attention_plan(clattn_context *ctx, const clattn_attention_
                                  .has_key_bias = d->has_key_bias != 0,
                                  .leaf_tokens = (i32)d->keys,
                                  .leaves = 1};
+    plan->desc.type = d->type;
     CLATTN_TRY(clattn__attend_plan(plan, 2, d->batch));
 out:
     return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
@@ -60,6 +61,7 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     clattn__attend_bounds b = {0};
     Attend a = plan->attend_args;
     clattn__want queries = {.name = "q",
+                            .type = d->type,
                             .batch = d->batch,
                             .tokens = d->queries,
                             .heads = d->heads,
@@ -75,6 +77,7 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     CLATTN_TRY(clattn__bind(ctx, args->v, &keys, &b.v));
     if (a.has_key_bias) {
         keys.name = "key_bias";
+        keys.type = CLATTN_F32;
         keys.dim = 1;
         CLATTN_TRY(clattn__bind(ctx, args->key_bias, &keys, &b.key_bias));
     } else {

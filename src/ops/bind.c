@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "ops/shape.h"
+
 typedef struct axis {
     int64_t extent, stride;
 } axis;
@@ -23,8 +25,9 @@ static clattn_status check_shape(clattn_context *ctx, const clattn_tensor *t, co
 {
     clattn_status status = CLATTN_OK;
 
-    CLATTN_CHECK(&ctx->log, t->type == CLATTN_F32, CLATTN_E_TYPE,
-                 "%s has type %d; it must be CLATTN_F32 (0)", w->name, (int)t->type);
+    CLATTN_CHECK(&ctx->log, t->type == w->type, CLATTN_E_TYPE,
+                 "%s has type %d; the plan needs %s (%d)", w->name, (int)t->type,
+                 w->type == CLATTN_F16 ? "CLATTN_F16" : "CLATTN_F32", (int)w->type);
     CLATTN_CHECK(
         &ctx->log,
         t->batch == w->batch && t->tokens == w->tokens && t->heads == w->heads && t->dim == w->dim,
@@ -40,6 +43,18 @@ static clattn_status check_shape(clattn_context *ctx, const clattn_tensor *t, co
                  ", %" PRId64 "; none may be negative",
                  w->name, t->offset, t->batch_stride, t->row_stride, t->token_stride,
                  t->head_stride);
+out:
+    return status;
+}
+
+/* Host memory of elements of `size` bytes; OpenCL buffers are aligned to all types. */
+static clattn_status check_alignment(clattn_context *ctx, const char *name,
+                                     const clattn_memory *memory, uint64_t size)
+{
+    clattn_status status = CLATTN_OK;
+
+    CLATTN_CHECK(&ctx->log, (uintptr_t)memory->host % size == 0, CLATTN_E_ARG,
+                 "%s lies at an address that is no multiple of %" PRIu64, name, size);
 out:
     return status;
 }
@@ -91,6 +106,7 @@ clattn_status clattn__bind(clattn_context *ctx, const clattn_tensor *t, const cl
     clattn_status status = CLATTN_OK;
     const Grid *grid = w->grid;
     const int64_t per_picture = w->windows > 1 ? w->windows : 1;
+    const uint64_t size = (uint64_t)clattn__type_bytes(w->type);
     int64_t row = 0;
     int64_t end = 0;
 
@@ -98,6 +114,7 @@ clattn_status clattn__bind(clattn_context *ctx, const clattn_tensor *t, const cl
     CLATTN_TRY(check_shape(ctx, t, w));
     clattn_memory memory = t->memory;
     CLATTN_TRY(ctx->backend->check_memory(ctx, w->name, &memory));
+    CLATTN_TRY(check_alignment(ctx, w->name, &memory, size));
 
     bool linear = true;
     if (grid != NULL) {
@@ -110,10 +127,10 @@ clattn_status clattn__bind(clattn_context *ctx, const clattn_tensor *t, const cl
     CLATTN_CHECK(&ctx->log, tensor_end(t, grid, row, &end), CLATTN_E_SHAPE,
                  "%s has offset %" PRId64 " and strides that lead beyond 64 bits", w->name,
                  t->offset);
-    CLATTN_CHECK(&ctx->log, (uint64_t)end <= memory.bytes / sizeof(float), CLATTN_E_SHAPE,
+    CLATTN_CHECK(&ctx->log, (uint64_t)end <= memory.bytes / size, CLATTN_E_SHAPE,
                  "%s reaches to element %" PRId64 "; its memory has %" PRIu64 " (%" PRIu64
                  " bytes)",
-                 w->name, end, memory.bytes / sizeof(float), memory.bytes);
+                 w->name, end, memory.bytes / size, memory.bytes);
     if (w->write) {
         axis axes[AXES] = {{t->batch, t->batch_stride}, {t->heads, t->head_stride}};
         if (grid == NULL || linear) {
@@ -137,8 +154,8 @@ clattn_status clattn__bind(clattn_context *ctx, const clattn_tensor *t, const cl
                                       .row = row,
                                       .token = t->token_stride},
                              .memory = memory,
-                             .first = (uint64_t)t->offset * sizeof(float),
-                             .end = (uint64_t)end * sizeof(float),
+                             .first = (uint64_t)t->offset * size,
+                             .end = (uint64_t)end * size,
                              .linear = linear,
                              .write = w->write};
 out:
@@ -157,6 +174,7 @@ clattn_status clattn__bind_array(clattn_context *ctx, const char *name, const cl
                  "%s has offset %" PRId64 "; it may not be negative", name, array->offset);
     clattn_memory memory = array->memory;
     CLATTN_TRY(ctx->backend->check_memory(ctx, name, &memory));
+    CLATTN_TRY(check_alignment(ctx, name, &memory, sizeof(float)));
     const uint64_t elements = memory.bytes / sizeof(float);
     CLATTN_CHECK(&ctx->log,
                  (uint64_t)array->offset <= elements &&
@@ -213,7 +231,7 @@ out:
     return status;
 }
 
-float *clattn__bound_host(const clattn__bound *bound)
+void *clattn__bound_host(const clattn__bound *bound)
 {
     return bound->memory.host;
 }

@@ -9,6 +9,7 @@
 /* What a tensor must be. `grid` is its map (row strides), or NULL where tokens just follow each other. */
 typedef struct clattn__want {
     const char *name;
+    clattn_type type;
     int64_t batch, tokens, heads, dim;
     const Grid *grid;
     int64_t windows; /* > 1: the batch counts windows too (agents, va) */
@@ -28,7 +29,7 @@ typedef struct clattn__bound {
 clattn_status clattn__bind(clattn_context *ctx, const clattn_tensor *tensor,
                            const clattn__want *want, clattn__bound *bound);
 
-/* The same for a flat array of at least `count` elements. */
+/* The same for a flat array of at least `count` f32 elements. */
 clattn_status clattn__bind_array(clattn_context *ctx, const char *name, const clattn_array *array,
                                  int64_t count, clattn__bound *bound);
 
@@ -40,6 +41,6 @@ clattn_status clattn__bind_none(clattn_context *ctx, const char *name, const voi
 clattn_status clattn__bind_disjoint(clattn_context *ctx, const clattn__bound *bounds, int count);
 
 /* The address of element `offset` of host memory; NULL for an unbound tensor. */
-float *clattn__bound_host(const clattn__bound *bound);
+void *clattn__bound_host(const clattn__bound *bound);
 
 #endif

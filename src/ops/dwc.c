@@ -33,12 +33,13 @@ static clattn_status plan_kernel(clattn_plan *plan)
 {
     Dwc nothing = plan->dwc_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
-    char options[64];
+    const char *type = clattn__type_option(plan->dwc_desc.type);
+    char options[96];
 
     nothing.heads = 0;
     launch_items(plan, &plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
-    snprintf(options, sizeof options, "-DCHANNELS=%d -DTOKENS=%d -DSIZE=%d", item_channels(plan),
-             RUN_TOKENS, (int)nothing.size);
+    snprintf(options, sizeof options, "-DCHANNELS=%d -DTOKENS=%d -DSIZE=%d%s%s",
+             item_channels(plan), RUN_TOKENS, (int)nothing.size, *type != '\0' ? " " : "", type);
     return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", options, trial.items[0], &trial);
 }
 
@@ -76,6 +77,7 @@ clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
     CLATTN_TRY(clattn__check_type(&ctx->log, d->type));
     CLATTN_TRY(
         clattn__check_reserved(&ctx->log, d->reserved, sizeof d->reserved / sizeof *d->reserved));
+    plan->desc.type = d->type;
     plan->dwc_args = (Dwc){.grid = grid,
                            .map_h = grid.height,
                            .map_w = grid.width,
@@ -97,8 +99,9 @@ out:
 typedef struct cpu_job {
     const clattn__cpu_ops *ops;
     const Dwc *args;
-    const float *v, *weight, *bias;
-    float *out;
+    const void *v;
+    const float *weight, *bias;
+    void *out;
 } cpu_job;
 
 static void cpu_row(void *arg, int64_t i)
@@ -116,6 +119,7 @@ static clattn_status bind(const clattn_plan *plan, const clattn_dwc_args *args, 
     const int64_t channels = d->heads * d->head_dim;
     Grid v_grid = a->grid;
     clattn__want want = {.name = "v",
+                         .type = d->type,
                          .batch = d->batch,
                          .tokens = d->class_tokens + d->in_height * d->in_width,
                          .heads = d->heads,
@@ -189,7 +193,7 @@ static clattn_status enqueue_rows(void *user, int64_t first, int64_t count)
     if (ctx->cpu != NULL) {
         const float *weight = memory[1].host;
         const float *bias = memory[2].host;
-        cpu_job job = {ctx->cpu->ops,
+        cpu_job job = {clattn__plan_cpu(plan),
                        a,
                        memory[0].host,
                        weight == NULL ? NULL : weight + a->weight_offset,

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu/cpu.h"
+
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
 #define WORKSPACE_MAGIC UINT64_C(0x636c6174746e5773)
 
@@ -116,6 +118,17 @@ clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file,
             return status;
         clattn__plan_refused(plan, group);
     }
+}
+
+const char *clattn__type_option(clattn_type type)
+{
+    return type == CLATTN_F16 ? "-DCLATTN_HALF=1" : "";
+}
+
+const clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan)
+{
+    const clattn__cpu_ops *ops = plan->ctx->cpu->ops;
+    return plan->desc.type == CLATTN_F16 ? ops->half : ops;
 }
 
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group)

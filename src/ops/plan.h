@@ -40,7 +40,7 @@ struct clattn_plan {
     uint64_t scratch[CLATTN__MAX_SCRATCH]; /* bytes; 0: none */
 
     /* What the operator needs at run time; each uses its own part. */
-    clattn_agent_attention_desc desc;
+    clattn_agent_attention_desc desc; /* `type` is set by every operator */
     clattn__shape shape;
     clattn__attend attend;
     Attend attend_args;
@@ -80,6 +80,12 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
  */
 clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
                                  const char *options, size_t row, const clattn__trial *trial);
+
+/* The option that gives a program its storage; "" is f32. */
+const char *clattn__type_option(clattn_type type);
+
+/* The CPU path's operators for the plan's storage. */
+const struct clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan);
 
 /* For the log: what was refused, where a smaller work-group is tried next. */
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group);

@@ -69,11 +69,14 @@ clattn_status clattn__check_type(const clattn_log *log, clattn_type type)
     clattn_status status = CLATTN_OK;
 
     CLATTN_CHECK(log, type == CLATTN_F32 || type == CLATTN_F16, CLATTN_E_TYPE,
-                 "type is %d; it must be CLATTN_F32 (0)", (int)type);
-    CLATTN_CHECK(log, type == CLATTN_F32, CLATTN_E_UNSUPPORTED,
-                 "type is CLATTN_F16; this version computes on CLATTN_F32 only");
+                 "type is %d; it must be CLATTN_F32 (0) or CLATTN_F16 (1)", (int)type);
 out:
     return status;
+}
+
+int64_t clattn__type_bytes(clattn_type type)
+{
+    return type == CLATTN_F16 ? 2 : 4;
 }
 
 clattn_status clattn__check_reserved(const clattn_log *log, const uint32_t *reserved, size_t count)

@@ -46,6 +46,8 @@ int64_t clattn__leaf_tokens(int64_t keys, int64_t heads, int64_t n);
 clattn_status clattn__check_heads(const clattn_log *log, int64_t batch, int64_t heads, int64_t dim,
                                   int64_t dim_v);
 clattn_status clattn__check_type(const clattn_log *log, clattn_type type);
+/* Bytes of an element. */
+int64_t clattn__type_bytes(clattn_type type);
 clattn_status clattn__check_reserved(const clattn_log *log, const uint32_t *reserved, size_t count);
 
 #endif
