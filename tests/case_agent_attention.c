@@ -81,20 +81,29 @@ void case_agent_text(const case_agent *c, char *text, size_t bytes)
              "batch %" PRId64 ", heads %" PRId64 " x %" PRId64 "/%" PRId64 ", map %" PRId64
              "x%" PRId64 " (kv %" PRId64 "x%" PRId64 ") + %" PRId64 " class, window %" PRId64
              "x%" PRId64 " shift %" PRId64 ",%" PRId64 ", agents %" PRId64 "x%" PRId64
-             "%s, bias %d (own grids %" PRId64 "x%" PRId64 ", %" PRId64 "x%" PRId64
+             "%s, %s, bias %d (own grids %" PRId64 "x%" PRId64 ", %" PRId64 "x%" PRId64
              "), vectors %d%d, dwc %" PRId64 "+%d, shortcut %g, fill %s",
              d->batch, d->heads, d->head_dim, d->head_dim_v, d->height, d->width, d->kv_height,
              d->kv_width, d->class_tokens, d->window_height, d->window_width, d->shift_y,
              d->shift_x, d->agent_height, d->agent_width, d->agents_given ? " given" : "",
-             (int)d->has_bias, c->grid_h[0], c->grid_w[0], c->grid_h[1], c->grid_w[1],
-             (int)d->has_key_bias, (int)d->has_agent_vector, d->dwc_size, (int)d->has_dwc_bias,
-             (double)d->v_shortcut, fill_name(c->fill));
+             d->type == CLATTN_F16 ? "f16" : "f32", (int)d->has_bias, c->grid_h[0], c->grid_w[0],
+             c->grid_h[1], c->grid_w[1], (int)d->has_key_bias, (int)d->has_agent_vector,
+             d->dwc_size, (int)d->has_dwc_bias, (double)d->v_shortcut, fill_name(c->fill));
 }
 
-static void narrow(int64_t count, const double *values, float *array)
+/* As storage of the type holds them. (Rounding to float first hides no more than a tie of halves.) */
+static void narrow(clattn_type type, int64_t count, const double *values, float *array)
 {
     for (int64_t i = 0; i < count; i++)
         array[i] = (float)values[i];
+    fill_round(type, count, array);
+}
+
+static float *stored(const case_agent *c, fill_random *random, int64_t count)
+{
+    float *array = fill_new(random, c->fill, count);
+    fill_round(c->desc.type, count, array);
+    return array;
 }
 
 void case_agent_fill_bias(const case_agent *c, fill_random *random, clattn_agent_bias_desc *bias)
@@ -181,11 +190,11 @@ void case_agent_fill(const case_agent *c, uint64_t seed, case_agent_data *data)
     fill_random random = {seed};
 
     *data = (case_agent_data){.q = NULL};
-    data->q = fill_new(&random, c->fill, z.q);
-    data->k = fill_new(&random, c->fill, z.k);
-    data->v = fill_new(&random, c->fill, z.v);
-    data->agents = fill_new(&random, c->fill, z.agent);
-    data->va = fill_new(&random, c->fill, z.va);
+    data->q = stored(c, &random, z.q);
+    data->k = stored(c, &random, z.k);
+    data->v = stored(c, &random, z.v);
+    data->agents = stored(c, &random, z.agent);
+    data->va = stored(c, &random, z.va);
     data->key_bias = fill_new(&random, FILL_UNIFORM, d->batch * z.k_tokens * z.heads);
     fill_additive(&random, c->excluded, d->batch * z.k_tokens * z.heads, data->key_bias);
     data->agent_vector = fill_new(&random, FILL_UNIFORM, z.problems * z.agents * z.heads);
@@ -203,7 +212,7 @@ void case_agent_fill(const case_agent *c, uint64_t seed, case_agent_data *data)
     double *q = ref_widened(z.q, data->q);
     ref_agent_pool(&s, q, data->answer[STEP_POOL]);
     if (!d->agents_given)
-        narrow(z.agent, data->answer[STEP_POOL], data->agents);
+        narrow(d->type, z.agent, data->answer[STEP_POOL], data->agents);
     free(q);
 }
 
@@ -214,7 +223,7 @@ void case_agent_answer(const case_agent *c, case_agent_data *data)
     ref_agent_inputs in = inputs_make(c, data);
 
     ref_agent_aggregate(&s, &in, data->answer[STEP_AGGREGATE]);
-    narrow(z.va, data->answer[STEP_AGGREGATE], data->va);
+    narrow(c->desc.type, z.va, data->answer[STEP_AGGREGATE], data->va);
     double *va = ref_widened(z.va, data->va);
     ref_agent_broadcast(&s, &in, va, data->answer[STEP_BROADCAST]);
     free(va);
@@ -264,11 +273,19 @@ int64_t case_agent_count(const case_agent *c, case_step step)
  *            weight by ln 2 times that; a convex sum of |v| <= 1 keeps it: 16.
  * broadcast  the same, plus the convolution's size^2 products of at most 1: 16 covers 7 x 7.
  * whole      both, one after the other: 24.
+ *
+ * f16 comes on top, in units of its epsilon, twice the error of one rounding of numbers of size 1.
+ * pool, aggregate  one rounding, relative to the result: 1/2.
+ * broadcast  the same. Where the convolution is added to a result in memory, that was rounded too, and was at most 1: the 1 of
+ *            |answer| + 1 covers it.
+ * whole      1/2 for the result, 1/2 for va; agents, at most 1, are off by 1/4 each, so a logit (1/sqrt(d) times d products of
+ *            either sign) by about as much, in both stages, and the convex sums by no more: 2.
  */
-double case_agent_tolerance(case_step step)
+double case_agent_tolerance(case_step step, clattn_type type)
 {
     static const double c[CASE_STEPS] = {2.0, 16.0, 16.0, 24.0};
-    return c[step] * (double)FLT_EPSILON;
+    static const double half[CASE_STEPS] = {0.5, 0.5, 0.5, 2.0};
+    return c[step] * (double)FLT_EPSILON + (type == CLATTN_F16 ? half[step] * CASE_F16_EPSILON : 0);
 }
 
 double case_agent_flops(const case_agent *c, case_step step)
@@ -300,14 +317,16 @@ double case_agent_bytes(const case_agent *c, case_step step)
     const double aggregate = (double)(z.k + z.v + z.agent + z.va);
     const double broadcast = (double)(z.q + z.out + z.agent + z.va) + values;
 
+    const double size = c->desc.type == CLATTN_F16 ? 2.0 : 4.0;
+
     switch (step) {
     case STEP_POOL:
-        return 4.0 * pool;
+        return size * pool;
     case STEP_AGGREGATE:
-        return 4.0 * aggregate;
+        return size * aggregate;
     case STEP_BROADCAST:
-        return 4.0 * broadcast;
+        return size * broadcast;
     default:
-        return 4.0 * (aggregate + broadcast + (c->desc.agents_given ? 0.0 : pool));
+        return size * (aggregate + broadcast + (c->desc.agents_given ? 0.0 : pool));
     }
 }

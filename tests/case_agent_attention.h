@@ -68,7 +68,7 @@ void case_agent_free(case_agent_data *data);
 int64_t case_agent_count(const case_agent *c, case_step step);
 
 /* |x - answer| <= tolerance * (|answer| + 1); the reasons are with the numbers. */
-double case_agent_tolerance(case_step step);
+double case_agent_tolerance(case_step step, clattn_type type);
 
 /* Floating-point operations (a multiply-add is two) and bytes that must move at least, for one run of a step. */
 double case_agent_flops(const case_agent *c, case_step step);

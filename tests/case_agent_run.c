@@ -38,10 +38,10 @@ static void open_array(agent_run *r, int64_t count, const float *values, guard_t
 static void open_outputs(agent_run *r, guard_layout layout, const guard_shape *map)
 {
     const case_agent_sizes z = case_agent_size(&r->c->desc);
-    const guard_shape agents = {z.problems, z.agents, z.heads, z.dim, 0, 0};
-    const guard_shape va = {z.problems, z.agents, z.heads, z.dim_v, 0, 0};
-    const guard_shape out = {map->batch, z.q_tokens,        z.heads,
-                             z.dim_v,    map->class_tokens, map->width};
+    const guard_shape agents = {z.problems, z.agents, z.heads, z.dim, 0, 0, r->c->desc.type};
+    const guard_shape va = {z.problems, z.agents, z.heads, z.dim_v, 0, 0, r->c->desc.type};
+    const guard_shape out = {map->batch,        z.q_tokens, z.heads,        z.dim_v,
+                             map->class_tokens, map->width, r->c->desc.type};
 
     guard_create(r->ctx, layout, &agents, NULL, &r->out[STEP_POOL]);
     guard_create(r->ctx, layout, &va, NULL, &r->out[STEP_AGGREGATE]);
@@ -55,13 +55,17 @@ void agent_run_open(agent_run *r, clattn_context *ctx, guard_layout layout, cons
     const clattn_agent_attention_desc *d = &c->desc;
     const case_agent_sizes z = case_agent_size(d);
     const int64_t kv_width = d->kv_width != 0 ? d->kv_width : d->width;
-    const guard_shape q = {d->batch, z.q_tokens, z.heads, z.dim, d->class_tokens, d->width};
-    const guard_shape k = {d->batch, z.k_tokens, z.heads, z.dim, d->class_tokens, kv_width};
-    const guard_shape v = {d->batch, z.k_tokens, z.heads, z.dim_v, d->class_tokens, kv_width};
-    const guard_shape key_bias = {d->batch, z.k_tokens, z.heads, 1, d->class_tokens, kv_width};
-    const guard_shape agents = {z.problems, z.agents, z.heads, z.dim, 0, 0};
-    const guard_shape va = {z.problems, z.agents, z.heads, z.dim_v, 0, 0};
-    const guard_shape vector = {z.problems, z.agents, z.heads, 1, 0, 0};
+    const guard_shape q = {d->batch,        z.q_tokens, z.heads, z.dim,
+                           d->class_tokens, d->width,   d->type};
+    const guard_shape k = {d->batch,        z.k_tokens, z.heads, z.dim,
+                           d->class_tokens, kv_width,   d->type};
+    const guard_shape v = {d->batch,        z.k_tokens, z.heads, z.dim_v,
+                           d->class_tokens, kv_width,   d->type};
+    const guard_shape key_bias = {d->batch,        z.k_tokens, z.heads,   1,
+                                  d->class_tokens, kv_width,   CLATTN_F32};
+    const guard_shape agents = {z.problems, z.agents, z.heads, z.dim, 0, 0, d->type};
+    const guard_shape va = {z.problems, z.agents, z.heads, z.dim_v, 0, 0, d->type};
+    const guard_shape vector = {z.problems, z.agents, z.heads, 1, 0, 0, CLATTN_F32};
 
     *r = (agent_run){.ctx = ctx, .c = c};
     guard_create(ctx, layout, &q, data->q, &r->q);
@@ -211,7 +215,7 @@ void agent_run_check(clattn_context *ctx, guard_layout layout, const case_agent 
         assert_non_null(result);
         agent_run_step(&run, step, result);
         check_close(case_step_name(step), text, result, data->answer[step], count,
-                    case_agent_tolerance(step));
+                    case_agent_tolerance(step, c->desc.type));
         free(result);
     }
     agent_run_close(&run);

@@ -50,9 +50,9 @@ void case_attention_text(const case_attention *c, char *text, size_t bytes)
     const clattn_attention_desc *d = &c->desc;
     snprintf(text, bytes,
              "batch %" PRId64 ", heads %" PRId64 " x %" PRId64 "/%" PRId64 ", %" PRId64
-             " queries, %" PRId64 " keys, key bias %d, fill %s",
+             " queries, %" PRId64 " keys, %s, key bias %d, fill %s",
              d->batch, d->heads, d->head_dim, d->head_dim_v, d->queries, d->keys,
-             (int)d->has_key_bias, fill_name(c->fill));
+             d->type == CLATTN_F16 ? "f16" : "f32", (int)d->has_key_bias, fill_name(c->fill));
 }
 
 static void make_answer(const case_attention *c, case_attention_data *data)
@@ -82,8 +82,10 @@ void case_attention_make(const case_attention *c, uint64_t seed, int answer,
     fill_random random = {seed};
 
     *data = (case_attention_data){.answer = NULL};
-    for (int i = Q; i <= V; i++)
+    for (int i = Q; i <= V; i++) {
         *tensors[i] = fill_new(&random, c->fill, elements(d, i));
+        fill_round(d->type, elements(d, i), *tensors[i]);
+    }
     data->key_bias = fill_new(&random, FILL_UNIFORM, elements(d, KEY_BIAS));
     fill_additive(&random, c->excluded, elements(d, KEY_BIAS), data->key_bias);
     if (answer)
@@ -105,10 +107,13 @@ int64_t case_attention_count(const case_attention *c)
     return elements(&c->desc, OUT);
 }
 
-/* As agent_aggregate, without its bias: logits of at most about 4, off by some 8 u in base 2; convex sums of |v| <= 1. */
-double case_attention_tolerance(void)
+/*
+ * As agent_aggregate, without its bias: logits of at most about 4, off by some 8 u in base 2; convex sums of |v| <= 1. f16: and one
+ * rounding of the result.
+ */
+double case_attention_tolerance(const case_attention *c)
 {
-    return 8.0 * (double)FLT_EPSILON;
+    return 8.0 * (double)FLT_EPSILON + (c->desc.type == CLATTN_F16 ? 0.5 * CASE_F16_EPSILON : 0);
 }
 
 double case_attention_flops(const case_attention *c)
@@ -124,5 +129,5 @@ double case_attention_bytes(const case_attention *c)
     for (int i = 0; i < TENSORS; i++)
         if (i != KEY_BIAS || c->desc.has_key_bias)
             count += (double)elements(&c->desc, i);
-    return 4.0 * count;
+    return (c->desc.type == CLATTN_F16 ? 2.0 : 4.0) * count;
 }

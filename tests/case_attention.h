@@ -30,7 +30,7 @@ void case_attention_free(case_attention_data *data);
 int64_t case_attention_count(const case_attention *c);
 
 /* |x - answer| <= tolerance * (|answer| + 1). */
-double case_attention_tolerance(void);
+double case_attention_tolerance(const case_attention *c);
 double case_attention_flops(const case_attention *c);
 double case_attention_bytes(const case_attention *c);
 

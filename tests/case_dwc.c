@@ -60,10 +60,10 @@ void case_dwc_text(const case_dwc *c, char *text, size_t bytes)
     snprintf(text, bytes,
              "batch %" PRId64 ", heads %" PRId64 " x %" PRId64 ", map %" PRId64 "x%" PRId64
              " from %" PRId64 "x%" PRId64 " + %" PRId64 " class, window %" PRId64 "x%" PRId64
-             " shift %" PRId64 ",%" PRId64 ", size %" PRId64 "+%d, accumulate %d",
+             " shift %" PRId64 ",%" PRId64 ", size %" PRId64 "+%d, accumulate %d, %s",
              d->batch, d->heads, d->head_dim, d->height, d->width, d->in_height, d->in_width,
              d->class_tokens, d->window_height, d->window_width, d->shift_y, d->shift_x, d->size,
-             (int)d->has_bias, (int)d->accumulate);
+             (int)d->has_bias, (int)d->accumulate, d->type == CLATTN_F16 ? "f16" : "f32");
 }
 
 int64_t case_dwc_values(const case_dwc *c)
@@ -108,6 +108,8 @@ void case_dwc_make(const case_dwc *c, uint64_t seed, int answer, case_dwc_data *
     data->weight = fill_new(&random, FILL_UNIFORM, case_dwc_weights(c));
     data->bias = fill_new(&random, FILL_UNIFORM, c->desc.heads * c->desc.head_dim);
     data->before = fill_new(&random, FILL_UNIFORM, case_dwc_count(c));
+    fill_round(c->desc.type, case_dwc_values(c), data->v);
+    fill_round(c->desc.type, case_dwc_count(c), data->before);
     if (answer)
         make_answer(c, data);
 }
@@ -124,11 +126,12 @@ void case_dwc_free(case_dwc_data *data)
 
 /*
  * A sum of size^2 products, each at most 1, in any order: the rounding of a partial sum of k random terms is about
- * sqrt(k) u, so all together about size^2 / 2 u at worst and size u typically: 2 + size.
+ * sqrt(k) u, so all together about size^2 / 2 u at worst and size u typically: 2 + size. f16: and one rounding of the result.
  */
 double case_dwc_tolerance(const case_dwc *c)
 {
-    return (2.0 + (double)c->desc.size) * (double)FLT_EPSILON;
+    return (2.0 + (double)c->desc.size) * (double)FLT_EPSILON +
+           (c->desc.type == CLATTN_F16 ? 0.5 * CASE_F16_EPSILON : 0);
 }
 
 double case_dwc_flops(const case_dwc *c)
@@ -139,5 +142,6 @@ double case_dwc_flops(const case_dwc *c)
 double case_dwc_bytes(const case_dwc *c)
 {
     const double out = (double)case_dwc_count(c) * (c->desc.accumulate ? 2.0 : 1.0);
-    return 4.0 * ((double)case_dwc_values(c) + (double)case_dwc_weights(c) + out);
+    const double size = c->desc.type == CLATTN_F16 ? 2.0 : 4.0;
+    return size * ((double)case_dwc_values(c) + out) + 4.0 * (double)case_dwc_weights(c);
 }

@@ -23,11 +23,11 @@ void case_attention_check(clattn_context *ctx, guard_layout layout, const case_a
 {
     const clattn_attention_desc *d = &c->desc;
     const int64_t dv = d->head_dim_v != 0 ? d->head_dim_v : d->head_dim;
-    const guard_shape q_shape = {d->batch, d->queries, d->heads, d->head_dim, 0, 0};
-    const guard_shape k_shape = {d->batch, d->keys, d->heads, d->head_dim, 0, 0};
-    const guard_shape v_shape = {d->batch, d->keys, d->heads, dv, 0, 0};
-    const guard_shape bias_shape = {d->batch, d->keys, d->heads, 1, 0, 0};
-    const guard_shape out_shape = {d->batch, d->queries, d->heads, dv, 0, 0};
+    const guard_shape q_shape = {d->batch, d->queries, d->heads, d->head_dim, 0, 0, d->type};
+    const guard_shape k_shape = {d->batch, d->keys, d->heads, d->head_dim, 0, 0, d->type};
+    const guard_shape v_shape = {d->batch, d->keys, d->heads, dv, 0, 0, d->type};
+    const guard_shape bias_shape = {d->batch, d->keys, d->heads, 1, 0, 0, CLATTN_F32};
+    const guard_shape out_shape = {d->batch, d->queries, d->heads, dv, 0, 0, d->type};
     guard_tensor q, k, v, key_bias, out;
     clattn_plan *plan = NULL;
     clattn_workspace *ws = NULL;
@@ -47,7 +47,7 @@ void case_attention_check(clattn_context *ctx, guard_layout layout, const case_a
     assert_int_equal(clattn_attention_run(plan, ws, &args, NULL), CLATTN_OK);
     guard_read(&out, "attention", result);
     check_close("attention", text, result, data->answer, case_attention_count(c),
-                case_attention_tolerance());
+                case_attention_tolerance(c));
     clattn_workspace_destroy(&ws);
     clattn_plan_destroy(&plan);
     guard_destroy(&out);
@@ -66,10 +66,12 @@ void case_dwc_check(clattn_context *ctx, guard_layout layout, const case_dwc *c,
     const int64_t channels = d->heads * d->head_dim;
     const guard_shape v_shape = {d->batch,        case_dwc_values(c) / d->batch / channels,
                                  d->heads,        d->head_dim,
-                                 d->class_tokens, in_width};
+                                 d->class_tokens, in_width,
+                                 d->type};
     const guard_shape out_shape = {d->batch,        case_dwc_count(c) / d->batch / channels,
                                    d->heads,        d->head_dim,
-                                   d->class_tokens, d->width};
+                                   d->class_tokens, d->width,
+                                   d->type};
     guard_tensor v, weight, bias, out;
     clattn_plan *plan = NULL;
     clattn_workspace *ws = NULL;
@@ -121,8 +123,8 @@ void case_smooth_check(clattn_context *ctx, guard_layout layout, const case_smoo
 {
     const clattn_smooth_desc *d = &c->desc;
     const int64_t pixels = d->height * d->width;
-    const guard_shape picture = {1, pixels, 1, 3, 0, d->width};
-    const guard_shape agents_shape = {1, case_smooth_agents(c), 1, 5, 0, 0};
+    const guard_shape picture = {1, pixels, 1, 3, 0, d->width, CLATTN_F32};
+    const guard_shape agents_shape = {1, case_smooth_agents(c), 1, 5, 0, 0, CLATTN_F32};
     guard_tensor in, out, agents;
     clattn_plan *plan = NULL;
     clattn_workspace *ws = NULL;

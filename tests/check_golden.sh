@@ -31,4 +31,6 @@ check() {
 
 check
 check --device cpu
+check --type f16
+check --device cpu --type f16
 exit $failed

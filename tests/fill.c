@@ -61,6 +61,17 @@ float *fill_new(fill_random *random, fill_kind kind, int64_t count)
     return array;
 }
 
+void fill_round(clattn_type type, int64_t count, float *values)
+{
+    if (type != CLATTN_F16)
+        return;
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t half;
+        clattn_f16_from_f32(values + i, &half, 1);
+        clattn_f32_from_f16(&half, values + i, 1);
+    }
+}
+
 void fill_additive(fill_random *random, int64_t excluded, int64_t count, float *values)
 {
     for (int64_t i = 0; i < count; i++)

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "clattn/tensor.h"
+
 typedef struct fill_random {
     uint64_t state; /* the seed */
 } fill_random;
@@ -27,6 +29,11 @@ void fill_floats(fill_random *random, fill_kind kind, int64_t count, float *valu
 
 /* A new array, freed with free(); out of memory ends the program. */
 float *fill_new(fill_random *random, fill_kind kind, int64_t count);
+
+#define CASE_F16_EPSILON 0x1p-10 /* between 1 and the next half */
+
+/* Makes values what memory of the type holds. */
+void fill_round(clattn_type type, int64_t count, float *values);
 
 /* Additive vectors: [-1, 1), and 1 in `excluded` values is -INFINITY (0: none). */
 void fill_additive(fill_random *random, int64_t excluded, int64_t count, float *values);

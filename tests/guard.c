@@ -12,16 +12,46 @@
 #define GUARD 64
 
 static const uint32_t poison_bits = 0x7fc0dead;
+static const uint16_t poison_half = 0x7ead;
 
-static void poison(float *values, int64_t count)
+static void *at(const guard_tensor *g, unsigned char *memory, int64_t element)
 {
-    for (int64_t i = 0; i < count; i++)
-        memcpy(values + i, &poison_bits, sizeof poison_bits);
+    return memory + (size_t)element * g->size;
 }
 
-static bool same_bits(float a, float b)
+static void poison(guard_tensor *g)
 {
-    return memcmp(&a, &b, sizeof a) == 0;
+    for (int64_t i = 0; i < g->elements; i++)
+        memcpy(at(g, g->image, i),
+               g->tensor.type == CLATTN_F16 ? (const void *)&poison_half : &poison_bits, g->size);
+}
+
+static void to_memory(const guard_tensor *g, const float *values, int64_t count, void *memory)
+{
+    if (g->tensor.type == CLATTN_F16)
+        clattn_f16_from_f32(values, memory, (size_t)count);
+    else
+        memcpy(memory, values, (size_t)count * sizeof *values);
+}
+
+static void from_memory(const guard_tensor *g, const void *memory, int64_t count, float *values)
+{
+    if (g->tensor.type == CLATTN_F16)
+        clattn_f32_from_f16(memory, values, (size_t)count);
+    else
+        memcpy(values, memory, (size_t)count * sizeof *values);
+}
+
+static uint64_t bytes_of(const guard_tensor *g)
+{
+    return (uint64_t)g->elements * g->size;
+}
+
+static float one(const guard_tensor *g, const void *element)
+{
+    float value;
+    from_memory(g, element, 1, &value);
+    return value;
 }
 
 /* Where element (b, t, h, 0) of the dense tensor lies in memory. */
@@ -75,22 +105,24 @@ void guard_create(clattn_context *ctx, guard_layout layout, const guard_shape *s
                   const float *values, guard_tensor *g)
 {
     *g = (guard_tensor){.ctx = ctx, .class_tokens = s->class_tokens, .width = s->width};
+    g->size = s->type == CLATTN_F16 ? 2 : 4;
+    g->tensor.type = s->type;
     g->tensor.batch = s->batch;
     g->tensor.tokens = s->tokens;
     g->tensor.heads = s->heads;
     g->tensor.dim = s->dim;
     lay_out(layout, s, &g->tensor);
-    g->floats = place(g, s->batch - 1, s->tokens - 1, s->heads - 1) + s->dim + GUARD;
-    g->image = malloc((size_t)g->floats * sizeof *g->image);
+    g->elements = place(g, s->batch - 1, s->tokens - 1, s->heads - 1) + s->dim + GUARD;
+    g->image = malloc((size_t)bytes_of(g));
     assert_non_null(g->image);
-    poison(g->image, g->floats);
+    poison(g);
     for (int64_t b = 0; values != NULL && b < s->batch; b++)
         for (int64_t t = 0; t < s->tokens; t++)
             for (int64_t h = 0; h < s->heads; h++, values += s->dim)
-                memcpy(g->image + place(g, b, t, h), values, (size_t)s->dim * sizeof *values);
-    const uint64_t bytes = (uint64_t)g->floats * sizeof *g->image;
-    assert_int_equal(clattn_memory_alloc(ctx, bytes, &g->tensor.memory), CLATTN_OK);
-    assert_int_equal(clattn_memory_write(ctx, &g->tensor.memory, 0, g->image, bytes), CLATTN_OK);
+                to_memory(g, values, s->dim, at(g, g->image, place(g, b, t, h)));
+    assert_int_equal(clattn_memory_alloc(ctx, bytes_of(g), &g->tensor.memory), CLATTN_OK);
+    assert_int_equal(clattn_memory_write(ctx, &g->tensor.memory, 0, g->image, bytes_of(g)),
+                     CLATTN_OK);
 }
 
 void guard_array(clattn_context *ctx, int64_t count, const float *values, guard_tensor *guard)
@@ -109,40 +141,42 @@ void guard_destroy(guard_tensor *g)
 
 void guard_poison(guard_tensor *g)
 {
-    const uint64_t bytes = (uint64_t)g->floats * sizeof *g->image;
-    poison(g->image, g->floats);
-    assert_int_equal(clattn_memory_write(g->ctx, &g->tensor.memory, 0, g->image, bytes), CLATTN_OK);
+    poison(g);
+    assert_int_equal(clattn_memory_write(g->ctx, &g->tensor.memory, 0, g->image, bytes_of(g)),
+                     CLATTN_OK);
 }
 
-static float *read_all(const guard_tensor *g)
+static unsigned char *read_all(const guard_tensor *g)
 {
-    const uint64_t bytes = (uint64_t)g->floats * sizeof *g->image;
-    float *now = malloc((size_t)bytes);
+    unsigned char *now = malloc((size_t)bytes_of(g));
     assert_non_null(now);
-    assert_int_equal(clattn_memory_read(g->ctx, &g->tensor.memory, 0, now, bytes), CLATTN_OK);
+    assert_int_equal(clattn_memory_read(g->ctx, &g->tensor.memory, 0, now, bytes_of(g)), CLATTN_OK);
     return now;
 }
 
-static void check_same(const guard_tensor *g, const float *now, const char *what)
+static void check_same(const guard_tensor *g, unsigned char *now, const char *what)
 {
-    for (int64_t i = 0; i < g->floats; i++)
-        if (!same_bits(now[i], g->image[i]))
+    for (int64_t i = 0; i < g->elements; i++) {
+        const void *was = at(g, g->image, i);
+        const void *is = at(g, now, i);
+        if (memcmp(is, was, g->size) != 0)
             fail_msg("%s: element %lld of %lld in memory (tensor from %lld) changed from %g to %g",
-                     what, (long long)i, (long long)g->floats, (long long)g->tensor.offset,
-                     (double)g->image[i], (double)now[i]);
+                     what, (long long)i, (long long)g->elements, (long long)g->tensor.offset,
+                     (double)one(g, was), (double)one(g, is));
+    }
 }
 
 void guard_read(guard_tensor *g, const char *what, float *values)
 {
     const clattn_tensor *x = &g->tensor;
-    float *now = read_all(g);
+    unsigned char *now = read_all(g);
 
     for (int64_t b = 0; b < x->batch; b++)
         for (int64_t t = 0; t < x->tokens; t++)
             for (int64_t h = 0; h < x->heads; h++, values += x->dim) {
-                float *element = now + place(g, b, t, h);
-                memcpy(values, element, (size_t)x->dim * sizeof *values);
-                memcpy(element, g->image + place(g, b, t, h), (size_t)x->dim * sizeof *values);
+                void *element = at(g, now, place(g, b, t, h));
+                from_memory(g, element, x->dim, values);
+                memcpy(element, at(g, g->image, place(g, b, t, h)), (size_t)x->dim * g->size);
             }
     check_same(g, now, what);
     free(now);
@@ -150,7 +184,7 @@ void guard_read(guard_tensor *g, const char *what, float *values)
 
 void guard_check_untouched(guard_tensor *g, const char *what)
 {
-    float *now = read_all(g);
+    unsigned char *now = read_all(g);
     check_same(g, now, what);
     free(now);
 }

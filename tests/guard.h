@@ -1,5 +1,5 @@
 /*
- * Tensors on a device inside memory that is poisoned: 64 elements on both sides and every gap between elements hold a NaN
+ * Tensors of f32 or f16 on a device inside memory that is poisoned: 64 elements on both sides and every gap between elements hold a NaN
  * of a special pattern, and so do outputs before a run. Reading back checks that everything outside the tensor is untouched, bit by bit.
  * Any failed call fails the running test.
  */
@@ -19,14 +19,16 @@ typedef enum guard_layout {
 typedef struct guard_tensor {
     clattn_context *ctx;
     clattn_tensor tensor;
-    float *image; /* the whole memory as it must be, but for the elements of an output */
-    int64_t floats;
+    unsigned char *image; /* the whole memory as it must be, but for the elements of an output */
+    int64_t elements;
+    size_t size;                 /* bytes of an element */
     int64_t class_tokens, width; /* of the map; width 0: no map, row_stride stays 0 */
 } guard_tensor;
 
 typedef struct guard_shape {
     int64_t batch, tokens, heads, dim;
     int64_t class_tokens, width; /* 0, 0 for tensors that are no map (agents) */
+    clattn_type type;            /* of the memory; values are rounded to it */
 } guard_shape;
 
 /* Dense `values` (batch, tokens, heads, dim) are written to the device; NULL: an output, all poison. */

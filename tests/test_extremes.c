@@ -62,7 +62,8 @@ static float *run_step(clattn_context *ctx, const case_agent *c, const case_agen
 
 static void check_row(const char *what, const float *got, const double *expected)
 {
-    check_close(what, "known result", got, expected, DIM, case_agent_tolerance(STEP_AGGREGATE));
+    check_close(what, "known result", got, expected, DIM,
+                case_agent_tolerance(STEP_AGGREGATE, CLATTN_F32));
 }
 
 /* The mean of head h of picture b over `count` tokens or agents. */

@@ -67,7 +67,7 @@ static void check_limit(size_t items)
     agent_run_open(&run, ctx, GUARD_TOKENS, &all_kernels, &data);
     agent_run_step(&run, STEP_WHOLE, result);
     check_close("agent_attention", "small work-groups", result, data.answer[STEP_WHOLE], count,
-                case_agent_tolerance(STEP_WHOLE));
+                case_agent_tolerance(STEP_WHOLE, CLATTN_F32));
     assert_true(refused > 0 && largest > items / 2);
     assert_int_equal(heard.count, 2 * refused); /* the driver's words, and what is done about it */
     assert_int_equal(heard.level, CLATTN_LOG_WARN);

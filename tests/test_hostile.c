@@ -84,7 +84,7 @@ static const spoilt agent_fields[] = {
     {AGENT(dwc_size), .value.i64 = -3, .status = CLATTN_E_SHAPE, .parts = {"dwc_size", "-3", "63"}},
     {AGENT(dwc_size), .value.i64 = 65, .status = CLATTN_E_SHAPE, .parts = {"dwc_size", "65", "63"}},
     {AGENT(dwc_size), .value.i64 = 0, .status = CLATTN_E_ARG, .parts = {"has_dwc_bias", "dwc_size", "0"}},
-    {AGENT(type), .value.i32 = CLATTN_F16, .status = CLATTN_E_UNSUPPORTED, .parts = {"type", "F16", "F32"}},
+    {AGENT(type), .value.i32 = 2, .status = CLATTN_E_TYPE, .parts = {"type", "2", "F16"}},
     {AGENT(type), .value.i32 = 7, .status = CLATTN_E_TYPE, .parts = {"type", "7", "F32"}},
     {AGENT(scale_aggregate), .value.f32 = NAN, .status = CLATTN_E_ARG, .parts = {"scale_aggregate", "nan", "finite"}},
     {AGENT(scale_broadcast), .value.f32 = INFINITY, .status = CLATTN_E_ARG, .parts = {"scale_broadcast", "inf", "finite"}},
@@ -201,8 +201,8 @@ static void test_other_plans(void **state)
     d.window_height = d.window_width = 2;
     REFUSED(clattn_dwc_plan(s->ctx, &d, &plan), CLATTN_E_UNSUPPORTED, "2 x 2", "windows");
     d = dwc;
-    d.type = CLATTN_F16;
-    REFUSED(clattn_dwc_plan(s->ctx, &d, &plan), CLATTN_E_UNSUPPORTED, "type", "F16");
+    d.type = (clattn_type)2;
+    REFUSED(clattn_dwc_plan(s->ctx, &d, &plan), CLATTN_E_TYPE, "type", "2");
     f.width = 0;
     REFUSED(clattn_smooth_plan(s->ctx, &f, &plan), CLATTN_E_SHAPE, "4 x 0", "1");
     f = smooth;

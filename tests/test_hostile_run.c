@@ -166,7 +166,8 @@ static void test_memory(void **state)
     const bool cpu = clattn_context_is_cpu(b.h->ctx) != 0;
     float host[4] = {0};
     guard_tensor foreign;
-    const guard_shape shape = {good.q->batch, good.q->tokens, good.q->heads, good.q->dim, 0, 0};
+    const guard_shape shape = {good.q->batch, good.q->tokens, good.q->heads, good.q->dim, 0, 0,
+                               CLATTN_F32};
 
     guard_create(b.h->other, GUARD_TOKENS, &shape, NULL, &foreign);
     for (size_t i = 0; i < COUNT(tensors); i++) {

@@ -1,7 +1,7 @@
 /*
  * What must hold for any input: random shapes and forms agree with the oracle, and neither the run, nor the way the work is cut,
  * nor the company of other pictures, nor the layout of the tensors changes a bit. Runs on every device with its wide
- * shape and its tile shape, and on the CPU path. CLATTN_TEST_SEED draws other cases.
+ * shape and its tile shape, and on the CPU path, in both types of storage. CLATTN_TEST_SEED draws other cases.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -25,6 +25,7 @@
 typedef struct setup {
     const contexts_entry *entry;
     clattn_context *ctx, *fine;
+    case_agent bits; /* what the tests of bits run */
 } setup;
 
 static setup current;
@@ -46,6 +47,7 @@ static void test_random(void **state)
         case_agent c;
         case_agent_data data;
         case_agent_random(&random, contexts_reduced(), &c);
+        c.desc.type = s->bits.desc.type;
         const guard_layout layout = (guard_layout)fill_range(&random, 0, GUARD_LAYOUTS - 1);
         case_agent_fill(&c, fill_next(&random), &data);
         case_agent_answer(&c, &data);
@@ -54,7 +56,7 @@ static void test_random(void **state)
     }
 }
 
-/* Several leaves, every term, two pictures and a bit: what the tests of bits run. */
+/* Several leaves, every term, two pictures and a bit. */
 static const case_agent bits_case = {
     .desc = {.batch = 3,
              .heads = 1,
@@ -101,7 +103,7 @@ static void check_step_bits(const char *text, const case_agent *c, case_step ste
 static void test_same_bits(void **state)
 {
     const setup *s = *state;
-    const case_agent *c = &bits_case;
+    const case_agent *c = &s->bits;
     case_agent_data data;
 
     case_agent_fill(c, fill_seed(), &data);
@@ -127,8 +129,8 @@ static void test_launches(void **state)
     clattn_plan *split = NULL;
     clattn_plan_info few, many;
 
-    assert_int_equal(clattn_agent_aggregate_plan(s->ctx, &bits_case.desc, &whole), CLATTN_OK);
-    assert_int_equal(clattn_agent_aggregate_plan(s->fine, &bits_case.desc, &split), CLATTN_OK);
+    assert_int_equal(clattn_agent_aggregate_plan(s->ctx, &s->bits.desc, &whole), CLATTN_OK);
+    assert_int_equal(clattn_agent_aggregate_plan(s->fine, &s->bits.desc, &split), CLATTN_OK);
     clattn_plan_get_info(whole, &few);
     clattn_plan_get_info(split, &many);
     assert_int_equal(few.leaf_tokens, 256);
@@ -178,11 +180,11 @@ static void test_batches(void **state)
     const setup *s = *state;
     case_agent_data data;
 
-    case_agent_fill(&bits_case, fill_seed() + 1, &data);
+    case_agent_fill(&s->bits, fill_seed() + 1, &data);
     for (case_step step = STEP_POOL; step < CASE_STEPS; step++) {
-        float *all = run_step(s->ctx, GUARD_TOKENS, &bits_case, &data, step);
+        float *all = run_step(s->ctx, GUARD_TOKENS, &s->bits, &data, step);
         for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
-            case_agent c = bits_case;
+            case_agent c = s->bits;
             case_agent_data some = pictures(&c, &data, batches[i].count, batches[i].order);
             const int64_t each = case_agent_count(&c, step) / c.desc.batch;
             c.desc.batch = batches[i].count;
@@ -202,7 +204,7 @@ static void test_batches(void **state)
 static void test_packed(void **state)
 {
     const setup *s = *state;
-    const case_agent *c = &bits_case;
+    const case_agent *c = &s->bits;
     const case_agent_sizes z = case_agent_size(&c->desc);
     const int64_t channels = z.heads * z.dim;
     const int64_t tokens = c->desc.batch * z.q_tokens;
@@ -219,11 +221,13 @@ static void test_packed(void **state)
         for (int i = 0; i < 3; i++)
             memcpy(qkv + (3 * t + i) * channels, from[i] + t * channels,
                    (size_t)channels * sizeof *qkv);
-    guard_array(s->ctx, 3 * tokens * channels, qkv, &packed);
+    const guard_shape all = {1, 1, 1, 3 * tokens * channels, 0, 0, c->desc.type};
+    guard_create(s->ctx, GUARD_TOKENS, &all, qkv, &packed);
     for (int i = 0; i < 3; i++) {
         parts[i] = clattn_tensor_packed(packed.tensor.memory, c->desc.batch, z.q_tokens, z.heads,
                                         z.dim, 3, i);
         parts[i].offset += packed.tensor.offset;
+        parts[i].type = c->desc.type;
     }
     agent_run_open(&run, s->ctx, GUARD_TOKENS, c, &data);
     run.args.q = &parts[0];
@@ -260,7 +264,7 @@ static void *work(void *arg)
 static void test_threads(void **state)
 {
     const setup *s = *state;
-    const case_agent *c = &bits_case;
+    const case_agent *c = &s->bits;
     const int64_t count = case_agent_count(c, STEP_WHOLE);
     case_agent_data data;
     agent_run runs[THREADS];
@@ -326,9 +330,11 @@ int main(void)
     if (list.count == 0)
         return contexts_none();
     print_message("CLATTN_TEST_SEED=%" PRIu64 "\n", fill_seed());
-    for (int i = 0; i < list.count; i++) {
-        current = (setup){.entry = &list.entries[i]};
-        print_message("on %s\n", list.entries[i].name);
+    for (int i = 0; i < 2 * list.count; i++) {
+        const contexts_entry *entry = &list.entries[i / 2];
+        current = (setup){.entry = entry, .bits = bits_case};
+        current.bits.desc.type = i % 2 == 0 ? CLATTN_F32 : CLATTN_F16;
+        print_message("on %s, %s\n", entry->name, i % 2 == 0 ? "f32" : "f16");
         failed += cmocka_run_group_tests(tests, open_contexts, close_contexts);
     }
     return failed != 0;

@@ -91,7 +91,7 @@ static void run_smooth(clattn_context *ctx, int64_t height, int64_t width)
 {
     const case_smooth c = {
         .desc = {.height = height, .width = width, .agent_height = 2, .agent_width = 2}};
-    const guard_shape shape = {1, height * width, 1, 3, 0, width};
+    const guard_shape shape = {1, height * width, 1, 3, 0, width, CLATTN_F32};
     case_smooth_data data;
     guard_tensor in, out;
     clattn_plan *plan = NULL;

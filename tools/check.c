@@ -34,6 +34,7 @@ typedef struct CheckSession {
     const command *cmd;
     command_device device;
     clattn_context *ctx;
+    clattn_type type;
     int json, verbose;
     cJSON *cases; /* with json */
     int verdicts[4];
@@ -48,14 +49,18 @@ static void print_intermediate(void *user, const char *name, const CheckDistance
            command_number_print(l2_text, sizeof l2_text, distance->relative_l2, 2));
 }
 
-static void judge(CheckOutcome *outcome, const CheckCase *recorded)
+static void judge(const CheckSession *session, CheckOutcome *outcome, const CheckCase *recorded)
 {
+    const bool half = session->type == CLATTN_F16;
     const CheckDistance *const distance = &outcome->distance;
     outcome->measured = true;
     outcome->smooth = recorded->form == CHECK_SMOOTH;
-    outcome->max_limit =
-        outcome->smooth ? CHECK_SMOOTH_MAX_LIMIT : CHECK_MAX_LIMIT * fmax(1, distance->max_value);
-    outcome->second_limit = outcome->smooth ? CHECK_SMOOTH_MEAN_LIMIT : CHECK_L2_LIMIT;
+    outcome->max_limit = outcome->smooth ? CHECK_SMOOTH_MAX_LIMIT
+                                         : (half ? CHECK_F16_MAX_LIMIT : CHECK_MAX_LIMIT) *
+                                               fmax(1, distance->max_value);
+    outcome->second_limit = outcome->smooth ? CHECK_SMOOTH_MEAN_LIMIT
+                            : half          ? CHECK_F16_L2_LIMIT
+                                            : CHECK_L2_LIMIT;
     const double second = outcome->smooth ? distance->mean_abs : distance->relative_l2;
     const bool good = distance->max_abs <= outcome->max_limit && second <= outcome->second_limit;
     outcome->verdict = good ? CHECK_PASS : CHECK_FAIL;
@@ -73,14 +78,18 @@ static void check_open_file(CheckSession *session, const clattn_safetensors *fil
     } else if (kind.skip != NULL) {
         outcome->verdict = CHECK_SKIP;
         check_refuse(&outcome->reason, "%s", kind.skip);
+    } else if (kind.form == CHECK_SMOOTH && session->type != CLATTN_F32) {
+        outcome->verdict = CHECK_SKIP;
+        check_refuse(&outcome->reason, "the smoothing filter stores f32 only");
     } else if (check_case_load(&recorded, file, &kind, &outcome->reason)) {
         session->device.sentence[0] = '\0';
+        check_case_set_type(&recorded, session->type);
         const clattn_status status =
             check_case_run(session->ctx, &recorded, session->verbose ? print_intermediate : NULL,
                            NULL, &outcome->distance);
         outcome->verdict = CHECK_FAIL;
         if (status == CLATTN_OK)
-            judge(outcome, &recorded);
+            judge(session, outcome, &recorded);
         else
             check_refuse(&outcome->reason, "%s: %s", clattn_status_name(status),
                          session->device.sentence[0] != '\0' ? session->device.sentence
@@ -172,6 +181,7 @@ static bool print_json(const CheckSession *session)
     cJSON_AddStringToObject(on, "name", device->name);
     cJSON_AddStringToObject(on, "platform", device->platform);
     cJSON_AddStringToObject(on, "driver", device->driver);
+    cJSON_AddStringToObject(json, "type", session->type == CLATTN_F16 ? "f16" : "f32");
     cJSON_AddItemReferenceToObject(json, "cases", session->cases);
     cJSON_AddNumberToObject(json, "passed", session->verdicts[CHECK_PASS]);
     cJSON_AddNumberToObject(json, "failed", session->verdicts[CHECK_FAIL]);
@@ -230,10 +240,20 @@ static bool set_shape(CheckSession *session, const char *shape)
     return true;
 }
 
+/* --type: f32 or f16. */
+static bool set_type(CheckSession *session, const char *type)
+{
+    if (type == NULL)
+        return true;
+    session->type = strcmp(type, "f16") == 0 ? CLATTN_F16 : CLATTN_F32;
+    return session->type == CLATTN_F16 || strcmp(type, "f32") == 0;
+}
+
 static const char about[] =
     "Runs recorded results of agent attention again on a device, and compares: pass where\n"
     "relative L2 is at most 5e-6 and the largest error at most 3e-5 * max(1, max|output|);\n"
-    "smoothing: largest 2e-4, mean 4e-6. Cases that this version cannot run are skipped with\n"
+    "smoothing: largest 2e-4, mean 4e-6; storage in f16: 1.5e-3 and 6e-3. Cases that this version "
+    "cannot run are skipped with\n"
     "the reason. A folder stands for all .safetensors files in it and below.\n"
     "Exit code: 0, 1 if a case fails, 2 if a file is unreadable or of unknown kind.\n";
 
@@ -242,6 +262,7 @@ int clattn_command_check(int argc, char **argv)
     CheckSession session = {0};
     int operands = 0;
     const char *shape = NULL;
+    const char *type = NULL;
     int64_t work_group = 0;
     command_device_init(&session.device);
     const command_option options[] = {
@@ -250,6 +271,8 @@ int clattn_command_check(int argc, char **argv)
         {"--shape", "S", COMMAND_TEXT, &shape, 0, 0, "the kernel shape: wide or tile"},
         {"--work-group", "N", COMMAND_COUNT, &work_group, 1, 4096,
          "work-groups of N items, or of the next smaller size that the kernels have"},
+        {"--type", "T", COMMAND_TEXT, &type, 0, 0,
+         "how inputs and results are stored: f32 (default) or f16"},
         {"--json", NULL, COMMAND_FLAG, &session.json, 0, 0, "print JSON"},
         {"--verbose", NULL, COMMAND_FLAG, &session.verbose, 0, 0,
          "also compare the steps in between, where a file records them"},
@@ -271,6 +294,11 @@ int clattn_command_check(int argc, char **argv)
     session.device.params.work_group = (uint32_t)work_group;
     if (!set_shape(&session, shape)) {
         command_error(&cmd, "--shape is wide or tile, not '%s'", shape);
+        return 2;
+    }
+
+    if (!set_type(&session, type)) {
+        command_error(&cmd, "--type is f32 or f16, not '%s'", type);
         return 2;
     }
 

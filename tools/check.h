@@ -25,6 +25,9 @@
 /* Relative L2 and largest error, the latter times max(1, max|output|). */
 #define CHECK_L2_LIMIT  5e-6
 #define CHECK_MAX_LIMIT 3e-5
+/* The same with storage in f16. */
+#define CHECK_F16_L2_LIMIT  1.5e-3
+#define CHECK_F16_MAX_LIMIT 6e-3
 /* Smoothing: largest and mean error on a range of 1; its logits reach several hundred. */
 #define CHECK_SMOOTH_MAX_LIMIT  2e-4
 #define CHECK_SMOOTH_MEAN_LIMIT 4e-6
@@ -123,6 +126,9 @@ typedef struct CheckCase {
 bool check_case_load(CheckCase *recorded, const clattn_safetensors *file, const CheckKind *kind,
                      CheckError *error);
 void check_case_free(CheckCase *recorded);
+
+/* How q, k, v, agents and results are stored; the filter has f32 only. */
+void check_case_set_type(CheckCase *recorded, clattn_type type);
 
 /* How far a result lies from the recorded one. */
 typedef struct CheckDistance {

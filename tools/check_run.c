@@ -10,26 +10,52 @@ int64_t tensor_count(const clattn_tensor *tensor)
     return tensor->batch * tensor->tokens * tensor->heads * tensor->dim;
 }
 
+/* Memory of the values in `type`. */
+static clattn_status upload(clattn_context *ctx, const float *values, int64_t count,
+                            clattn_type type, clattn_memory *memory)
+{
+    const bool half = type == CLATTN_F16;
+    const uint64_t bytes = (uint64_t)count * (half ? sizeof(uint16_t) : sizeof(float));
+    uint16_t *const halves = half ? malloc((size_t)bytes) : NULL;
+    if (half && halves == NULL)
+        return CLATTN_E_NOMEM;
+    if (half)
+        clattn_f16_from_f32(values, halves, (size_t)count);
+    const void *const stored = half ? (const void *)halves : values;
+    clattn_status status = clattn_memory_alloc(ctx, bytes, memory);
+    if (status == CLATTN_OK)
+        status = clattn_memory_write(ctx, memory, 0, stored, bytes);
+    free(halves);
+    return status;
+}
+
 clattn_status tensor_make(clattn_context *ctx, clattn_tensor *tensor)
 {
     const int64_t count = tensor_count(tensor);
-    const uint64_t bytes = (uint64_t)count * sizeof(float);
-    float *const poison = malloc((size_t)bytes);
+    float *const poison = malloc((size_t)count * sizeof *poison);
     if (poison == NULL)
         return CLATTN_E_NOMEM;
     for (int64_t i = 0; i < count; i++)
         poison[i] = NAN;
-    clattn_status status = clattn_memory_alloc(ctx, bytes, &tensor->memory);
-    if (status == CLATTN_OK)
-        status = clattn_memory_write(ctx, &tensor->memory, 0, poison, bytes);
+    const clattn_status status = upload(ctx, poison, count, tensor->type, &tensor->memory);
     free(poison);
     return status;
 }
 
 clattn_status tensor_read(clattn_context *ctx, const clattn_tensor *tensor, float *values)
 {
-    return clattn_memory_read(ctx, &tensor->memory, 0, values,
-                              (uint64_t)tensor_count(tensor) * sizeof(float));
+    const size_t count = (size_t)tensor_count(tensor);
+    if (tensor->type == CLATTN_F32)
+        return clattn_memory_read(ctx, &tensor->memory, 0, values, count * sizeof *values);
+    uint16_t *const halves = malloc(count * sizeof *halves);
+    if (halves == NULL)
+        return CLATTN_E_NOMEM;
+    const clattn_status status =
+        clattn_memory_read(ctx, &tensor->memory, 0, halves, count * sizeof *halves);
+    if (status == CLATTN_OK)
+        clattn_f32_from_f16(halves, values, count);
+    free(halves);
+    return status;
 }
 
 clattn_status run_finish(clattn_context *ctx, clattn_status status, clattn_plan **plan,
@@ -82,6 +108,7 @@ static clattn_status run_dwc(Run *run)
         .size = desc->dwc_size,
         .has_bias = desc->has_dwc_bias,
         .accumulate = 1,
+        .type = desc->type,
     };
     const clattn_dwc_args args = {
         .v = &run->v, .weight = run->args.dwc_weight, .bias = run->args.dwc_bias, .out = &run->out};
@@ -95,15 +122,6 @@ static clattn_status run_dwc(Run *run)
     return run_finish(run->ctx, status, &plan, &workspace);
 }
 
-static clattn_status upload(clattn_context *ctx, const CheckArray *array, clattn_memory *memory)
-{
-    const uint64_t bytes = (uint64_t)array->count * sizeof(float);
-    if (array->values == NULL)
-        return CLATTN_OK;
-    const clattn_status status = clattn_memory_alloc(ctx, bytes, memory);
-    return status == CLATTN_OK ? clattn_memory_write(ctx, memory, 0, array->values, bytes) : status;
-}
-
 /* Uploads the inputs, makes the bias and the output, and points `args` at them. */
 static clattn_status begin(Run *run)
 {
@@ -112,8 +130,13 @@ static clattn_status begin(Run *run)
     const clattn_memory none = {0};
     clattn_status status = CLATTN_OK;
 
-    for (int i = 0; i < CHECK_ARRAYS && status == CLATTN_OK; i++)
-        status = upload(run->ctx, &part->arrays[i], &run->arrays[i]);
+    for (int i = 0; i < CHECK_ARRAYS && status == CLATTN_OK; i++) {
+        const bool weights = i == CHECK_ARRAY_DWC_WEIGHT || i == CHECK_ARRAY_DWC_BIAS;
+        const CheckArray *const array = &part->arrays[i];
+        if (array->values != NULL)
+            status = upload(run->ctx, array->values, array->count,
+                            weights ? CLATTN_F32 : desc->type, &run->arrays[i]);
+    }
     if (status == CLATTN_OK && desc->has_bias)
         status = clattn_agent_bias_create(run->ctx, desc, &part->bias, &run->bias);
     run->q = part->q;
@@ -125,6 +148,7 @@ static clattn_status begin(Run *run)
     run->v.memory = run->arrays[part->v_array];
     run->agents.memory = run->arrays[CHECK_ARRAY_AGENTS];
     run->out = clattn_tensor_tokens(none, desc->batch, part->q.tokens, desc->heads, desc->head_dim);
+    run->q.type = run->k.type = run->v.type = run->agents.type = run->out.type = desc->type;
     run->host = malloc((size_t)tensor_count(&run->out) * sizeof *run->host);
     if (status == CLATTN_OK)
         status = run->host != NULL ? tensor_make(run->ctx, &run->out) : CLATTN_E_NOMEM;
@@ -233,6 +257,14 @@ static clattn_status run_part(clattn_context *ctx, const CheckPart *part, check_
         status = run_steps(&run, tell, user);
     end(&run);
     return status;
+}
+
+void check_case_set_type(CheckCase *recorded, clattn_type type)
+{
+    for (int i = 0; i < recorded->part_count; i++) {
+        recorded->parts[i].desc.type = type;
+        recorded->parts[i].attention_desc.type = type;
+    }
 }
 
 clattn_status check_case_run(clattn_context *ctx, const CheckCase *recorded,

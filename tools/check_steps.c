@@ -44,6 +44,7 @@ static clattn_status pool(Run *run, Steps *steps, check_intermediate tell, void 
         recorded->heads_first
             ? clattn_tensor_heads(none, steps->problems, agents, desc->heads, desc->head_dim)
             : clattn_tensor_tokens(none, steps->problems, agents, desc->heads, desc->head_dim);
+    steps->agents.type = desc->type;
     steps->args.agents = &steps->agents;
     clattn_status status = tensor_make(run->ctx, &steps->agents);
     if (status == CLATTN_OK)
@@ -59,6 +60,7 @@ static clattn_status aggregate(Run *run, Steps *steps, check_intermediate tell, 
     const clattn_memory none = {0};
     steps->va = clattn_tensor_heads(none, steps->problems, desc->agent_height * desc->agent_width,
                                     desc->heads, desc->head_dim);
+    steps->va.type = desc->type;
     steps->args.va = &steps->va;
     clattn_status status = tensor_make(run->ctx, &steps->va);
     if (status == CLATTN_OK)

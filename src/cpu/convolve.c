@@ -2,7 +2,7 @@
  * Cross-correlation, stride 1, zero padding at the window's edge. Channels are lanes: CHANNELS of
  * them at a time, with their weights transposed to one row of channels per tap. Large kernels go
  * band by band of kernel rows, so that the weights stay in a small array; the first band carries
- * bias and shortcut, and the others add to what it wrote.
+ * bias and shortcut, and the others add to its sums, for PIECE tokens at a time.
  */
 #include "cpu/convolve.h"
 
@@ -10,6 +10,7 @@
 
 #define CHANNELS 32
 #define TAPS_MAX 512 /* 64 KiB of weights */
+#define PIECE    128 /* tokens whose sums are kept between bands */
 
 /* Kernels up to this side are one sum. */
 #define SMALL_SIZE 5
@@ -18,7 +19,8 @@ typedef struct band {
     const convolution *c;
     i32 channel, channels;   /* of the head */
     i32 first_row, last_row; /* of the kernel: [first, last) */
-    bool first;
+    bool first, last;
+    float *sum; /* PIECE rows of CHANNELS, where there are several bands */
     float weight[TAPS_MAX * CHANNELS];
 } band;
 
@@ -90,7 +92,7 @@ FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, elem 
 {
     float room[CHANNELS];
     float total[CHANNELS];
-    if (!b->c->accumulate && b->first) {
+    if (!b->c->accumulate) {
         store_row(sum, channels, out);
         return;
     }
@@ -100,11 +102,30 @@ FORCE_INLINE void write_out(const band *b, i32 channels, const float *sum, elem 
     store_row(total, channels, out);
 }
 
+/* Ends one band's sums of a token, the piece's `number`-th. */
+FORCE_INLINE void end_band(const band *b, i32 channels, i32 number, const float *sum, elem *out)
+{
+    if (b->first && b->last) {
+        write_out(b, channels, sum, out);
+        return;
+    }
+    float *kept = b->sum + number * CHANNELS;
+    if (b->first)
+        EACH (i, channels)
+            kept[i] = sum[i];
+    else
+        EACH (i, channels)
+            kept[i] += sum[i];
+    if (b->last)
+        write_out(b, channels, kept, out);
+}
+
 /*
  * One map token; `channels` and `by_rows` are constant after inlining where the chunk is full. Rows
  * of large kernels are added up by themselves first: fewer roundings in a row.
  */
-FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 y, i32 x, elem *out)
+FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 number, i32 y, i32 x,
+                            elem *out)
 {
     const convolution *c = b->c;
     const i32 reach = c->size / 2;
@@ -141,7 +162,7 @@ FORCE_INLINE void map_token(const band *b, i32 channels, bool by_rows, i32 y, i3
             shortcut[i] = c->shortcut;
         add_tap(b, channels, y, x, shortcut, sum);
     }
-    write_out(b, channels, sum, out);
+    end_band(b, channels, number, sum, out);
 }
 
 /* Class tokens are not convolved. */
@@ -183,14 +204,15 @@ static void run_band(band *b, i32 first, i32 count)
         token_offsets(out_at, token, 1, &offset);
         elem *out = c->out + offset + b->channel;
         const i32 map = token - out_at->class_tokens;
+        const i32 number = token - first;
         if (map < 0)
             class_token(b, token, out);
         else if (b->channels < CHANNELS)
-            map_token(b, b->channels, c->size > SMALL_SIZE, map / width, map % width, out);
+            map_token(b, b->channels, c->size > SMALL_SIZE, number, map / width, map % width, out);
         else if (c->size > SMALL_SIZE)
-            map_token(b, CHANNELS, true, map / width, map % width, out);
+            map_token(b, CHANNELS, true, number, map / width, map % width, out);
         else
-            map_token(b, CHANNELS, false, map / width, map % width, out);
+            map_token(b, CHANNELS, false, number, map / width, map % width, out);
     }
 }
 
@@ -198,16 +220,23 @@ void convolve(const convolution *c, i32 first, i32 count)
 {
     const i32 band_rows =
         c->size > 0 && TAPS_MAX / c->size < c->size ? TAPS_MAX / c->size : c->size;
+    const i32 piece = band_rows < c->size && count > PIECE ? PIECE : count;
+    const i32 end = first + count;
+    float sum[PIECE * CHANNELS];
     band b;
     b.c = c;
+    b.sum = sum;
     for (b.channel = 0; b.channel < c->dim; b.channel += CHANNELS) {
         b.channels = c->dim - b.channel < CHANNELS ? c->dim - b.channel : CHANNELS;
-        b.first_row = 0;
-        do {
-            b.last_row = c->size - b.first_row < band_rows ? c->size : b.first_row + band_rows;
-            b.first = b.first_row == 0;
-            run_band(&b, first, count);
-            b.first_row = b.last_row;
-        } while (b.first_row < c->size);
+        for (i32 token = first; token < end; token += piece) {
+            b.first_row = 0;
+            do {
+                b.last_row = c->size - b.first_row < band_rows ? c->size : b.first_row + band_rows;
+                b.first = b.first_row == 0;
+                b.last = b.last_row == c->size;
+                run_band(&b, token, end - token < piece ? end - token : piece);
+                b.first_row = b.last_row;
+            } while (b.first_row < c->size);
+        }
     }
 }
