@@ -212,6 +212,22 @@ static void test_rest_runs_beside_a_bad_file(void **state)
     assert_non_null(strstr(text, "relative position bias"));
 }
 
+/* Storage in f16 has limits of its own, which are more than f32 keeps and less than what is wrong. */
+static void test_half_storage(void **state)
+{
+    (void)state;
+    char arguments[1100];
+    Bytes bytes = read_case(MODULE);
+    snprintf(arguments, sizeof arguments, "--type f16 %s", write_case(&bytes, "right.safetensors"));
+    expect(arguments, 0, "of 0.0015");
+    bytes = read_case(MODULE);
+    add_to_tensor(&bytes, "output", 0.05f);
+    snprintf(arguments, sizeof arguments, "--type f16 %s", write_case(&bytes, "wrong.safetensors"));
+    expect(arguments, 1, "FAIL");
+    snprintf(arguments, sizeof arguments, "--type f8 %s/wrong.safetensors", folder);
+    expect(arguments, 2, "--type is f32 or f16, not 'f8'");
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -246,6 +262,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wrong_shift_fails),
         cmocka_unit_test(test_bad_files_are_unreadable),
         cmocka_unit_test(test_rest_runs_beside_a_bad_file),
+        cmocka_unit_test(test_half_storage),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

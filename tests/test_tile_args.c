@@ -103,6 +103,10 @@ static void options(void **state)
     clattn_agent_attention_desc windows = probe_case_windows().desc;
     SUPPORT_REFUSED(&heard, create(&windows, &p.all.weights, &(clattn_tile_options){.strips = 1}),
                     CLATTN_E_UNSUPPORTED, "strips is 1 with windows");
+    clattn_agent_attention_desc half = p.c.desc;
+    half.type = CLATTN_F16;
+    SUPPORT_REFUSED(&heard, create(&half, &p.all.weights, NULL), CLATTN_E_UNSUPPORTED,
+                    "type is CLATTN_F16");
 }
 
 static void weights(void **state)

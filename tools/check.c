@@ -252,7 +252,7 @@ static bool set_type(CheckSession *session, const char *type)
 static const char about[] =
     "Runs recorded results of agent attention again on a device, and compares: pass where\n"
     "relative L2 is at most 5e-6 and the largest error at most 3e-5 * max(1, max|output|);\n"
-    "smoothing: largest 2e-4, mean 4e-6; storage in f16: 1.5e-3 and 6e-3. Cases that this version "
+    "smoothing: largest 2e-4, mean 4e-6; storage in f16: 1.5e-3 and 2e-3. Cases that this version "
     "cannot run are skipped with\n"
     "the reason. A folder stands for all .safetensors files in it and below.\n"
     "Exit code: 0, 1 if a case fails, 2 if a file is unreadable or of unknown kind.\n";

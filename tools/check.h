@@ -27,7 +27,7 @@
 #define CHECK_MAX_LIMIT 3e-5
 /* The same with storage in f16. */
 #define CHECK_F16_L2_LIMIT  1.5e-3
-#define CHECK_F16_MAX_LIMIT 6e-3
+#define CHECK_F16_MAX_LIMIT 2e-3
 /* Smoothing: largest and mean error on a range of 1; its logits reach several hundred. */
 #define CHECK_SMOOTH_MAX_LIMIT  2e-4
 #define CHECK_SMOOTH_MEAN_LIMIT 4e-6

@@ -146,7 +146,7 @@ typedef struct clattn_tile_io {
  *
  * shapes   as clattn_agent_attention_desc; each side of a map below 2^31
  * units    bytes, milliseconds
- * types    f32
+ * types    f32; a descriptor of f16 is refused with CLATTN_E_UNSUPPORTED
  * limits   CLATTN_E_BUDGET, with the smallest budget that would do in the log, where one tile does not fit
  * memory   the caller keeps the contexts until the tiling is destroyed, and leaves it its bytes where they have a cap
  * async    no

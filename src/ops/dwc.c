@@ -193,7 +193,7 @@ static clattn_status enqueue_rows(void *user, int64_t first, int64_t count)
     if (ctx->cpu != NULL) {
         const float *weight = memory[1].host;
         const float *bias = memory[2].host;
-        cpu_job job = {clattn__plan_cpu(plan),
+        cpu_job job = {clattn__plan_cpu(w->plan),
                        a,
                        memory[0].host,
                        weight == NULL ? NULL : weight + a->weight_offset,

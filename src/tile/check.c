@@ -88,6 +88,8 @@ clattn_status clattn__tiling_check_desc(const clattn_log *log, const clattn_agen
     const int64_t sides[] = {d->height, d->width, d->kv_height, d->kv_width};
     const char *const names[] = {"height", "width", "kv_height", "kv_width"};
 
+    CLATTN_CHECK(log, d->type != CLATTN_F16, CLATTN_E_UNSUPPORTED,
+                 "type is CLATTN_F16; sources and sinks of a tiling have CLATTN_F32 only");
     for (int i = 0; i < 4; i++)
         CLATTN_CHECK(log, sides[i] >= (i < 2) && sides[i] <= INT32_MAX, CLATTN_E_SHAPE,
                      "%s is %" PRId64 "; it must be %d to %d", names[i], sides[i], i < 2,
