@@ -142,6 +142,8 @@ static void check_row(const cJSON *row)
     need_number(row, "gbytes_per_second", 1e-12);
     need_number(row, "share_of_bound", 1e-12);
     need_number(row, "plan_seconds", 0.0);
+    if (!cJSON_IsNull(need(row, "binary_bytes")))
+        need_number(row, "binary_bytes", 1.0);
     need_number(row, "launches", 0.0);
     need_number(row, "scratch_bytes", 0.0);
     need_number(row, "work_group", 1.0);
@@ -222,6 +224,8 @@ static void test_refusals(void **state)
     expect("f32 or f16");
     assert_int_equal(run("--plot picture.bmp"), 2);
     expect(".svg or .png");
+    assert_int_equal(run("--tuning /nonexistent/rows"), 2);
+    expect("/nonexistent/rows");
     assert_int_equal(run("--fail-above 5"), 2);
     expect("needs --baseline");
     assert_int_equal(run("--seconds 0"), 2);

@@ -28,10 +28,6 @@ static bool read_options(const command *cmd, const options *o, bench_settings *s
         command_error(cmd, "--cache takes warm or cold, not '%s'", o->cache);
     else if (settings->type == CLATTN_F32 && strcmp(o->type, "f32") != 0)
         command_error(cmd, "--type takes f32 or f16, not '%s'", o->type);
-    else if (strcmp(o->tuning, "default") != 0 && strcmp(o->tuning, "builtin") != 0)
-        command_error(cmd,
-                      "--tuning takes default or builtin; this version cannot load rows from '%s'",
-                      o->tuning);
     else if (o->fail_above >= 0.0 && o->baseline == NULL)
         command_error(cmd, "--fail-above needs --baseline");
     else if (o->plot != NULL && !bench_plot_name_fits(o->plot))
@@ -120,16 +116,19 @@ static int run(const command *cmd, bench_device *device, const options *o)
     bench_baseline baseline = {.count = 0};
     int code = 2;
     /* What can be wrong with the call is found before minutes go by. */
-    if (!read_options(cmd, o, &settings))
+    if (!read_options(cmd, o, &settings) || !bench_tuning_read(cmd, device, o->tuning)) {
+        bench_device_close(device);
         return code;
+    }
+    bench_count_binaries(device);
     report.rows = bench_rows_choose(cmd, o->ops, o->shapes, settings.quick, &report.count);
     if (report.rows != NULL &&
         (o->baseline == NULL || bench_baseline_read(cmd, o->baseline, &baseline))) {
         code = 1;
         if (bench_device_open(device) == CLATTN_OK && measure(device, &report))
             code = tell(cmd, o, &baseline, &report);
-        bench_device_close(device);
     }
+    bench_device_close(device);
     bench_baseline_free(&baseline);
     free(report.rows);
     return code;
@@ -151,7 +150,8 @@ int clattn_command_bench(int argc, char **argv)
         {"--cache", "STATE", COMMAND_TEXT, &o.cache, 0, 0,
          "cold: other tensors for each run (default); warm: the same"},
         {"--type", "TYPE", COMMAND_TEXT, &o.type, 0, 0, "of the tensors: f32 (default) or f16"},
-        {"--tuning", "ROWS", COMMAND_TEXT, &o.tuning, 0, 0, "default, or builtin (default)"},
+        {"--tuning", "ROWS", COMMAND_TEXT, &o.tuning, 0, 0,
+         "default, builtin (default) or a file of rows"},
         {"--json", "FILE", COMMAND_TEXT, &o.json, 0, 0, "write the report as JSON; - for stdout"},
         {"--baseline", "FILE", COMMAND_TEXT, &o.baseline, 0, 0,
          "compare with the JSON of an earlier run"},

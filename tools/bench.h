@@ -3,6 +3,7 @@
  *
  *     bench.c            the command: options, order, exit code
  *     bench_device.c     the device, its queue with profiling, one context per row
+ *     bench_tuning.c     what a context gets: tuning rows, a count of its programs' bytes
  *     bench_roofs.c      what the device can do at most: OpenCL kernels (bench_roofs.cl), or C for the CPU path (bench_roofs_cpu.c)
  *     bench_shapes.c     the named shapes, and which rows a filter leaves
  *     bench_cost.c       bytes, operations and exponentials of a row; the bound
@@ -139,7 +140,17 @@ typedef struct bench_device {
     clattn_device info;
     struct bench_cl *cl;  /* NULL: the CPU path */
     uint64_t cache_bytes; /* last-level cache */
+    const char *tuning_name;
+    char *tuning_text; /* of a file, or NULL */
+    size_t tuning_bytes;
+    uint64_t binary_bytes; /* of the programs that contexts built, since it was last set to 0 */
 } bench_device;
+
+/* "default", "builtin" or a file, which is read. False with an error printed. */
+bool bench_tuning_read(const command *cmd, bench_device *device, const char *name);
+clattn_status bench_tuning_apply(const bench_device *device, clattn_context *ctx);
+/* From now on binary_bytes counts. */
+void bench_count_binaries(bench_device *device);
 
 /* Prints the error. Close in any case. */
 clattn_status bench_device_open(bench_device *device);
@@ -174,6 +185,7 @@ typedef struct bench_row {
     int64_t checked;           /* values compared */
     const char *checked_with;  /* "CPU path" or "double" */
     double plan_seconds;       /* planning in a fresh context, which builds the kernels */
+    uint64_t binary_bytes;     /* of the programs; 0: not known */
     uint64_t bits;             /* hash of the whole result */
     clattn_plan_info info;
     int64_t sets; /* of tensors that the runs rotate over */

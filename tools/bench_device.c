@@ -98,12 +98,16 @@ clattn_status bench_device_open(bench_device *device)
         (void)clattn_device_list(NULL, &devices, &count);
     if (!command_device_find(text, devices, count, &index, why, sizeof why)) {
         command_error(device->cmd, "%s", why);
-    } else if (index >= 0) {
-        device->info = devices[index];
-        status = open_queue(device);
     } else {
+        status = CLATTN_OK;
+        if (index >= 0) {
+            device->info = devices[index];
+            status = open_queue(device);
+        }
+        /* A first context says what the CPU path is, and whether the tuning rows are good. */
         clattn_context *ctx = NULL;
-        status = bench_device_context(device, &ctx);
+        if (status == CLATTN_OK)
+            status = bench_device_context(device, &ctx);
         if (status == CLATTN_OK)
             device->info = *clattn_context_device(ctx);
         clattn_context_destroy(&ctx);
@@ -123,17 +127,24 @@ void bench_device_close(bench_device *device)
         cl->api.clReleaseContext(cl->context);
     free(cl);
     device->cl = NULL;
+    free(device->tuning_text);
+    device->tuning_text = NULL;
 }
 
 clattn_status bench_device_context(bench_device *device, clattn_context **ctx)
 {
     const bench_cl *const cl = device->cl;
+    const clattn_context_params *const params = &device->chosen.params;
     device->chosen.sentence[0] = '\0';
-    const clattn_status status = cl == NULL ? clattn_context_create_cpu(&device->chosen.params, ctx)
-                                            : clattn_context_wrap(cl->context, cl->id, cl->queue,
-                                                                  &device->chosen.params, ctx);
-    if (status != CLATTN_OK)
+    clattn_status status = cl == NULL
+                               ? clattn_context_create_cpu(params, ctx)
+                               : clattn_context_wrap(cl->context, cl->id, cl->queue, params, ctx);
+    if (status == CLATTN_OK)
+        status = bench_tuning_apply(device, *ctx);
+    if (status != CLATTN_OK) {
         command_fail(device->cmd, &device->chosen, status);
+        clattn_context_destroy(ctx);
+    }
     return status;
 }
 

@@ -146,6 +146,10 @@ static void add_row(cJSON *rows, const bench_row *row)
     if (row->outcome == BENCH_MEASURED)
         add_speed(json, row);
     cJSON_AddNumberToObject(json, "plan_seconds", row->plan_seconds);
+    if (row->binary_bytes > 0)
+        cJSON_AddNumberToObject(json, "binary_bytes", (double)row->binary_bytes);
+    else
+        cJSON_AddNullToObject(json, "binary_bytes");
     cJSON_AddNumberToObject(json, "launches", row->info.launches);
     cJSON_AddNumberToObject(json, "scratch_bytes", (double)row->info.scratch_bytes);
     cJSON_AddNumberToObject(json, "work_group", row->info.work_group);

@@ -193,6 +193,7 @@ void bench_row_measure(bench_device *device, const bench_roofs *roofs,
                  (double)bench_layout_bytes(&layout) / (double)(1 << 30));
         return;
     }
+    device->binary_bytes = 0;
     clattn_status status = bench_device_context(device, &ctx);
     if (status == CLATTN_OK && !bench_weights_make(row->shape, &weights))
         status = CLATTN_E_NOMEM;
@@ -209,5 +210,6 @@ void bench_row_measure(bench_device *device, const bench_roofs *roofs,
     }
     bench_run_close(&run);
     bench_weights_free(&weights);
-    clattn_context_destroy(&ctx);
+    clattn_context_destroy(&ctx); /* hands out its programs */
+    row->binary_bytes = device->binary_bytes;
 }
