@@ -200,7 +200,7 @@ static void write_script(FILE *script, const bench_report *report, const char *p
             ends_with(path, ".svg") ? "svg background rgb 'white'" : "pngcairo",
             tokens ? 1200 : 600);
     quote(script, path);
-    fprintf(script, "\nset logscale xy\nset grid\nset samples 500\n"
+    fprintf(script, "\nset logscale xy\nset grid\nset samples 500\nset rmargin 5\n"
                     "set linetype 5 lc rgb '#b8860b'\n"); /* yellow on white cannot be seen */
     if (tokens)
         fprintf(script, "set multiplot layout 2,1\n");

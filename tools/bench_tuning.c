@@ -70,8 +70,6 @@ clattn_status bench_tuning_apply(const bench_device *device, clattn_context *ctx
 
 #endif
 
-#ifdef CLATTN_CACHE_H
-
 static size_t find_nothing(void *user, const char *key, void *bytes, size_t room)
 {
     (void)user, (void)key, (void)bytes, (void)room;
@@ -91,12 +89,3 @@ void bench_count_binaries(bench_device *device)
     device->chosen.params.cache =
         (clattn_cache){.get = find_nothing, .put = count_bytes, .user = device};
 }
-
-#else
-
-void bench_count_binaries(bench_device *device)
-{
-    (void)device;
-}
-
-#endif
