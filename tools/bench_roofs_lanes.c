@@ -114,4 +114,4 @@ static void gather(const float *from, int64_t count, float *sums)
 
 /* The suffix without its underscore. */
 const bench_lanes EXPAND(lanes, CLATTN_CPU_VARIANT) = {
-    .name = TEXT(CLATTN_CPU_VARIANT) + 1, .fma = fma_loop, .exp2 = exp2_loop, .gather = gather};
+    .name = &TEXT(CLATTN_CPU_VARIANT)[1], .fma = fma_loop, .exp2 = exp2_loop, .gather = gather};
