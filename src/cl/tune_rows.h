@@ -102,4 +102,10 @@ static inline const clattn__wide_row *clattn__wide_row_first(uint32_t vector_wid
     return &clattn__wide_rows[vector_width >= 16 ? CLATTN__WIDE_BROAD : CLATTN__WIDE_NARROW];
 }
 
+/* WIDTH of kernels/vectors.clh. */
+static inline int clattn__vector_floats(uint32_t vector_width)
+{
+    return vector_width >= 16 ? 16 : 8;
+}
+
 #endif

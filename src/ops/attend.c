@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cl/device.h"
 #include "cl/tune_rows.h"
@@ -11,6 +12,11 @@
 enum { KERNEL_ATTEND };
 
 #define BUFFERS 9
+
+/* Tokens per step of agent_aggregate_narrow, queries per work-item of agent_broadcast_narrow, and their widest rows. */
+#define NARROW_STEP        128
+#define NARROW_QUERY_BLOCK 256
+#define NARROW_WIDTH       8
 
 /* Agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
 #define TILE_MIN  40
@@ -89,6 +95,39 @@ static void launch_items(const clattn__attend *at, const Attend *a, int64_t coun
     }
 }
 
+/* Whether the wide shape runs the kernels for narrow rows (kernels/narrow.clh), which know neither agent bias nor convolution. */
+static bool narrow(const clattn_plan *plan)
+{
+    const Attend *a = &plan->attend_args;
+    return a->dim <= NARROW_WIDTH && a->dim_v <= NARROW_WIDTH && a->dwc_size == 0 &&
+           !plan->desc.has_bias;
+}
+
+/* The kernel of the wide shape; its options go behind those in `spec`. */
+static void choose_wide(const clattn_plan *plan, clattn__attend *at, clattn__kernel_spec *spec)
+{
+    const uint32_t lanes = plan->ctx->device.vector_width;
+    const clattn__wide_row *wide = clattn__wide_row_first(lanes);
+    const size_t length = strlen(spec->options);
+    char *more = spec->options + length;
+    const size_t room = sizeof spec->options - length;
+    const bool gather = at->stage == 1;
+    const char *amount = gather ? "STEP" : "QUERY_BLOCK";
+
+    at->query_block = wide->query_block;
+    if (narrow(plan)) {
+        spec->file = gather ? "agent_aggregate_narrow" : "agent_broadcast_narrow";
+        at->query_block = NARROW_QUERY_BLOCK;
+        snprintf(more, room, " -DWIDTH=%d -D%s=%d", clattn__vector_floats(lanes), amount,
+                 gather ? NARROW_STEP : NARROW_QUERY_BLOCK);
+    } else {
+        spec->file = gather ? "agent_aggregate_wide" : "agent_broadcast_wide";
+        snprintf(more, room, " -DROWS=%d -DVECTORS=%d -D%s=%d", wide->rows, wide->vectors, amount,
+                 gather ? wide->step : wide->query_block);
+    }
+    spec->name = spec->file;
+}
+
 /* Builds one variant and tries it; `row` NULL is the wide shape. */
 static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
 {
@@ -96,7 +135,6 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
     Attend *a = &plan->attend_args;
     clattn__kernel_spec spec = {.local = {row != NULL ? (size_t)row->work_group : 1, 1, 1}};
     const char *type = clattn__type_option(plan->desc.type);
-    const clattn__wide_row *wide = clattn__wide_row_first(plan->ctx->device.vector_width);
     const size_t room = sizeof spec.options;
     const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d%s%s", (int)a->dim,
                                 (int)a->dim_v, *type != '\0' ? " " : "", type);
@@ -104,21 +142,18 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
 
     at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
     at->work_group = row != NULL ? row->work_group : 1;
-    at->query_block = row != NULL ? row->tile_q : wide->query_block;
+    at->query_block = row != NULL ? row->tile_q : 0;
     at->value_blocks = row != NULL ? (int)clattn__ceil_div(a->dim_v, row->block_dv) : 1;
     a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
-    cut(plan->ctx, at, a);
     if (row != NULL) {
         spec.file = spec.name = "attend_tile";
         snprintf(more, room - (size_t)length,
                  " -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d", at->stage, row->work_group,
                  row->tile_q, row->tile_k, row->chunk_d, row->block_dv);
     } else {
-        spec.file = spec.name = at->stage == 1 ? "agent_aggregate_wide" : "agent_broadcast_wide";
-        snprintf(more, room - (size_t)length, " -DROWS=%d -DVECTORS=%d -D%s=%d", wide->rows,
-                 wide->vectors, at->stage == 1 ? "STEP" : "QUERY_BLOCK",
-                 at->stage == 1 ? wide->step : wide->query_block);
+        choose_wide(plan, at, &spec);
     }
+    cut(plan->ctx, at, a);
     Attend nothing = *a;
     nothing.first = 0;
     nothing.count = 0;
