@@ -163,6 +163,8 @@ typedef struct Features {
     i32 height, width;
     i32 map_h, map_w, top, left;
     float inv_sigma_color, inv_sigma_space; /* the latter over max(map_h, map_w) */
+    i32 with_norms; /* -|feature|^2 / 2 of each pixel too, at feature_offset / 5 */
+    i32 pad;
 } Features;
 
 typedef struct Norms {

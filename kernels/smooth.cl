@@ -5,6 +5,7 @@
  *          where width or count is 0
  * traffic  each pixel about once from memory and 9 times from cache; 5 floats per pixel, 1 per norm
  *          out
+ * CPU devices have smooth_features of their own: smooth_wide.cl
  */
 
 /*
@@ -12,7 +13,7 @@
  * max(H, W) / sigma_space.
  */
 __kernel void smooth_features(const Features args, __global const float *restrict rgb,
-                              __global float *restrict features)
+                              __global float *restrict features, __global float *restrict norms)
 {
     const int x = (int)get_global_id(0);
     const int y = (int)get_global_id(1);
@@ -39,13 +40,19 @@ __kernel void smooth_features(const Features args, __global const float *restric
     }
 
     const float count = (float)((bottom - top + 1) * (right - left + 1));
-    __global float *feature =
-        features + args.feature_offset + 5 * ((size_t)y * (size_t)args.width + (size_t)x);
-    feature[0] = red / count * args.inv_sigma_color;
-    feature[1] = green / count * args.inv_sigma_color;
-    feature[2] = blue / count * args.inv_sigma_color;
-    feature[3] = (float)map_y * args.inv_sigma_space;
-    feature[4] = (float)map_x * args.inv_sigma_space;
+    const size_t at =
+        (size_t)args.feature_offset + 5 * ((size_t)y * (size_t)args.width + (size_t)x);
+    const float feature[5] = {
+        red / count * args.inv_sigma_color, green / count * args.inv_sigma_color,
+        blue / count * args.inv_sigma_color, (float)map_y * args.inv_sigma_space,
+        (float)map_x * args.inv_sigma_space};
+    float sum = 0.0f;
+    for (int j = 0; j < 5; j++) {
+        features[at + (size_t)j] = feature[j];
+        sum = MAD(feature[j], feature[j], sum);
+    }
+    if (args.with_norms)
+        norms[at / 5] = -0.5f * sum;
 }
 
 /* norms[i] = -|row i|^2 / 2: turns a softmax over products into one over distances. */

@@ -215,12 +215,14 @@ static void test_smooth(void **state)
                         .map_h = 5,
                         .map_w = 7,
                         .inv_sigma_color = 12.5f,
-                        .inv_sigma_space = 3.5f};
+                        .inv_sigma_space = 3.5f,
+                        .with_norms = 1};
     float *rgb = new_floats(2 + 31 * 5, 0.0f);
     float features[5 * 7 * 5];
     float norms[5 * 7];
+    float at_once[5 * 7];
     for (int y = 0; y < a.height; y++)
-        ops->smooth_features(&a, rgb, features, y);
+        ops->smooth_features(&a, rgb, features, at_once, y);
     for (int i = 0; i < a.height * a.width; i++) {
         const int y = i / a.width;
         const int x = i % a.width;
@@ -247,6 +249,7 @@ static void test_smooth(void **state)
         for (int j = 0; j < 5; j++)
             sum += (double)features[5 * i + j] * features[5 * i + j];
         assert_close(norms[i], -0.5 * sum, "norm", i);
+        assert_true(at_once[i] == norms[i]);
     }
     free(rgb);
 }

@@ -42,7 +42,8 @@ struct clattn__cpu_ops {
     void (*dwc)(const Dwc *args, const void *v, const float *weight, const float *bias, void *out,
                 int64_t item);
     /* item = a row of the picture */
-    void (*smooth_features)(const Features *args, const float *rgb, float *features, int64_t item);
+    void (*smooth_features)(const Features *args, const float *rgb, float *features, float *norms,
+                            int64_t item);
     /* item = a block of CLATTN__CPU_QUERY_BLOCK rows, counted from `first` */
     void (*smooth_norms)(const Norms *args, const float *rows, float *norms, int64_t item);
     /* Between storage in f16 and floats: the conversions that the other functions use. */

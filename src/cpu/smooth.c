@@ -7,11 +7,20 @@
 
 #define FEATURES 5
 
+static float norm(const float *row, i32 dim)
+{
+    float sum = 0.0f;
+    for (i32 j = 0; j < dim; j++)
+        sum = mad(row[j], row[j], sum);
+    return -0.5f * sum;
+}
+
 /*
  * features[pixel] = (3 x 3 mean of R, G, B over the pixels inside) / sigma_color, then (y, x) /
  * max(H, W) / sigma_space.
  */
-void cpu_smooth_features(const Features *args, const float *rgb, float *features, int64_t item)
+void cpu_smooth_features(const Features *args, const float *rgb, float *features, float *norms,
+                         int64_t item)
 {
     const i32 y = (i32)item;
     const i32 map_y = args->top + y;
@@ -36,6 +45,8 @@ void cpu_smooth_features(const Features *args, const float *rgb, float *features
             feature[i] = sum[i] / count * args->inv_sigma_color;
         feature[3] = (float)map_y * args->inv_sigma_space;
         feature[4] = (float)map_x * args->inv_sigma_space;
+        if (args->with_norms)
+            norms[(feature - features) / FEATURES] = norm(feature, FEATURES);
     }
 }
 
@@ -45,10 +56,6 @@ void cpu_smooth_norms(const Norms *args, const float *rows, float *norms, int64_
     const i64 last = args->first + args->count;
     const i64 end = last - first < CLATTN__CPU_QUERY_BLOCK ? last : first + CLATTN__CPU_QUERY_BLOCK;
     for (i64 i = first; i < end; i++) {
-        const float *row = rows + i * args->dim;
-        float sum = 0.0f;
-        for (i32 j = 0; j < args->dim; j++)
-            sum = mad(row[j], row[j], sum);
-        norms[i] = -0.5f * sum;
+        norms[i] = norm(rows + i * args->dim, args->dim);
     }
 }

@@ -27,7 +27,8 @@ void cpu_pool_merge(const Pool *args, float *sums, void *out, int64_t item);
  */
 void cpu_dwc(const Dwc *args, const void *v, const float *weight, const float *bias, void *out,
              int64_t item);
-void cpu_smooth_features(const Features *args, const float *rgb, float *features, int64_t item);
+void cpu_smooth_features(const Features *args, const float *rgb, float *features, float *norms,
+                         int64_t item);
 void cpu_smooth_norms(const Norms *args, const float *rows, float *norms, int64_t item);
 void cpu_widen(const uint16_t *half, int count, float *value);
 void cpu_narrow(const float *value, int count, uint16_t *half);

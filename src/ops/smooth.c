@@ -4,7 +4,10 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
+#include "cl/device.h"
+#include "cl/tune_rows.h"
 #include "cpu/cpu.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
@@ -24,6 +27,9 @@ enum {
 
 /* Norms are cut into launches of whole blocks of so many rows. */
 #define NORM_ROWS CLATTN__CPU_QUERY_BLOCK
+
+/* Pixels per work-item of smooth_features_wide. */
+#define PICTURE_SEGMENT 128
 
 #define DEFAULT_AGENTS      24
 #define DEFAULT_SIGMA_COLOR 0.08f
@@ -96,24 +102,42 @@ int32_t clattn__smooth_rounds(const clattn_smooth_desc *desc)
     return desc->rounds_plus_one != 0 ? desc->rounds_plus_one - 1 : DEFAULT_ROUNDS;
 }
 
+/* The items of smooth_features, or of smooth_features_wide. */
+static void feature_items(const clattn_plan *plan, const Features *args, size_t items[3])
+{
+    const bool wide = plan->ctx->params.shape == CLATTN_SHAPE_WIDE;
+    items[0] = (size_t)(wide ? clattn__ceil_div(args->width, PICTURE_SEGMENT) : args->width);
+    items[1] = (size_t)args->height;
+    items[2] = 1;
+}
+
+static clattn_status plan_features(clattn_plan *plan)
+{
+    Features no_picture = plan->features_args;
+    clattn__trial picture = {.nothing = &no_picture, .bytes = sizeof no_picture, .buffers = 3};
+    clattn__kernel_spec wide = {
+        .file = "smooth_wide", .name = "smooth_features_wide", .local = {1, 1, 1}};
+
+    feature_items(plan, &no_picture, picture.items);
+    no_picture.width = 0;
+    if (plan->ctx->params.shape != CLATTN_SHAPE_WIDE)
+        return clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", "",
+                                  PICTURE_ROW, &picture);
+    snprintf(wide.options, sizeof wide.options, "-DWIDTH=%d -DSEGMENT=%d",
+             clattn__vector_floats(plan->ctx->device.vector_width), PICTURE_SEGMENT);
+    return clattn__plan_kernel(plan, KERNEL_FEATURES, &wide, &picture);
+}
+
 static clattn_status plan_kernels(clattn_plan *plan)
 {
     clattn_status status = CLATTN_OK;
-    Features no_picture = plan->features_args;
     const Norms no_rows = {.count = 0, .dim = CLATTN__FEATURE};
-    const clattn__trial picture = {
-        .nothing = &no_picture,
-        .bytes = sizeof no_picture,
-        .buffers = 2,
-        .items = {(size_t)plan->features_args.width, (size_t)plan->features_args.height, 1}};
-    const int64_t pixels = plan->shape.q_tokens;
-    const int64_t most = pixels > plan->shape.agents ? pixels : plan->shape.agents;
-    const clattn__trial rows = {
-        .nothing = &no_rows, .bytes = sizeof no_rows, .buffers = 2, .items = {(size_t)most, 1, 1}};
+    const clattn__trial rows = {.nothing = &no_rows,
+                                .bytes = sizeof no_rows,
+                                .buffers = 2,
+                                .items = {(size_t)plan->shape.agents, 1, 1}};
 
-    no_picture.width = 0;
-    CLATTN_TRY(clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", "",
-                                  PICTURE_ROW, &picture));
+    CLATTN_TRY(plan_features(plan));
     CLATTN_TRY(
         clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", "", PICTURE_ROW, &rows));
 out:
@@ -159,7 +183,7 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     const clattn_plan_info *core = &plan->children[CLATTN__CHILD_AGGREGATE]->info;
     plan->info = *core;
     plan->info.scratch_bytes = 0;
-    plan->info.launches = 3 + plan->children[CLATTN__CHILD_REFINE]->info.launches;
+    plan->info.launches = 2 + plan->children[CLATTN__CHILD_REFINE]->info.launches;
     for (int32_t i = 1; i < plan->rounds; i++)
         plan->info.launches += plan->children[CLATTN__CHILD_REFINE]->info.launches;
 out:
@@ -172,12 +196,13 @@ typedef struct cpu_job {
     const Norms *norms;
     const float *in;
     float *out;
+    float *out_norms; /* of features */
 } cpu_job;
 
 static void cpu_features(void *arg, int64_t i)
 {
     const cpu_job *job = arg;
-    job->ops->smooth_features(job->features, job->in, job->out, i);
+    job->ops->smooth_features(job->features, job->in, job->out, job->out_norms, i);
 }
 
 static void cpu_norms(void *arg, int64_t i)
@@ -188,17 +213,22 @@ static void cpu_norms(void *arg, int64_t i)
 
 static clattn_status features(const clattn_plan *plan, const clattn_workspace *ws,
                               const Features *args, const clattn_memory *rgb,
-                              const clattn_memory *out, clattn__chain *chain)
+                              const clattn_memory *out, const clattn_memory *out_norms,
+                              clattn__chain *chain)
 {
     if (plan->ctx->cpu != NULL) {
-        cpu_job job = {
-            .ops = plan->ctx->cpu->ops, .features = args, .in = rgb->host, .out = out->host};
+        cpu_job job = {.ops = plan->ctx->cpu->ops,
+                       .features = args,
+                       .in = rgb->host,
+                       .out = out->host,
+                       .out_norms = out_norms->host};
         clattn__cpu_for(plan->ctx, args->height, cpu_features, &job);
         return CLATTN_OK;
     }
-    const size_t items[3] = {(size_t)args->width, (size_t)args->height, 1};
+    size_t items[3];
+    feature_items(plan, args, items);
     return clattn__launch(chain, ws, KERNEL_FEATURES, args, sizeof *args,
-                          (cl_mem[]){rgb->mem, out->mem}, 2, items);
+                          (cl_mem[]){rgb->mem, out->mem, out_norms->mem}, 3, items);
 }
 
 static clattn_status norms(const clattn_plan *plan, const clattn_workspace *ws,
@@ -276,8 +306,8 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     Features features_args = plan->features_args;
 
     CLATTN_TRY(bind(plan, args, &features_args, b));
-    CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, &f.memory, chain));
-    CLATTN_TRY(norms(plan, ws, &f.memory, 0, pixels, &f_norms.memory, chain));
+    features_args.with_norms = 1;
+    CLATTN_TRY(features(plan, ws, &features_args, &b[0].memory, &f.memory, &f_norms.memory, chain));
     CLATTN_TRY(clattn__agent_pool_enqueue(
         plan->children[CLATTN__CHILD_POOL], ws->children[CLATTN__CHILD_POOL],
         &(clattn_agent_attention_args){.q = &f, .agents = &now}, chain));
@@ -335,6 +365,7 @@ typedef struct step_work {
     const Features *features;
     int64_t rows; /* of norms */
     const clattn_memory *in, *out;
+    const clattn_memory *out_norms; /* of features */
     clattn__chain *chain;
 } step_work;
 
@@ -348,14 +379,14 @@ static clattn_status features_piece(void *user, int64_t first, int64_t count)
     a.feature_offset += first * a.width * CLATTN__FEATURE;
     a.top += (i32)first;
     a.height = (i32)count;
-    return features(w->steps->plan, w->steps->ws, &a, w->in, w->out, w->chain);
+    return features(w->steps->plan, w->steps->ws, &a, w->in, w->out, w->out_norms, w->chain);
 }
 
 clattn_status clattn__step_features(clattn__steps *steps, const clattn__features_rect *rect)
 {
     clattn__chain chain;
     Features a = steps->plan->features_args;
-    step_work w = {steps, &a, 0, &rect->rgb, &rect->features, &chain};
+    step_work w = {steps, &a, 0, &rect->rgb, &rect->features, &rect->norms, &chain};
 
     a.rgb = (View){.offset = rect->rgb_offset * CLATTN__COLOUR,
                    .row = rect->pitch * CLATTN__COLOUR,
@@ -365,6 +396,7 @@ clattn_status clattn__step_features(clattn__steps *steps, const clattn__features
     a.width = (i32)rect->width;
     a.top = (i32)rect->y;
     a.left = (i32)rect->x;
+    a.with_norms = rect->norms.mem != NULL || rect->norms.host != NULL;
     clattn__steps_chain(steps, &chain);
     return clattn__chain_end(
         &chain, clattn__pace(chain.pacer, &(clattn__paced_work){.kind = CLATTN__PACE_FEATURES,
@@ -386,7 +418,7 @@ clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64
                                  clattn_memory out)
 {
     clattn__chain chain;
-    step_work w = {steps, NULL, count, &rows, &out, &chain};
+    step_work w = {steps, NULL, count, &rows, &out, NULL, &chain};
 
     clattn__steps_chain(steps, &chain);
     return clattn__chain_end(

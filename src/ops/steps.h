@@ -109,7 +109,7 @@ clattn_status clattn__step_broadcast_tile(clattn__steps *steps, const clattn__br
 
 /* Features of the rectangle of an RGB picture; rgb holds `pitch` columns per row, the rectangle's first pixel at `rgb_offset` pixels. */
 typedef struct clattn__features_rect {
-    clattn_memory rgb, features;
+    clattn_memory rgb, features, norms; /* norms: none where they are not wanted */
     int64_t y, x, height, width;
     int64_t rgb_offset, pitch;
     int64_t feature_offset; /* tokens */

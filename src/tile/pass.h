@@ -31,8 +31,8 @@ clattn_status clattn__fill_rgb(clattn__tile_work *work, clattn__tile_lane *lane,
 clattn_status clattn__fill_rect(clattn__tile_work *work, clattn__tile_lane *lane,
                                 clattn_tile_input input, clattn__tile_role role,
                                 const clattn_tile_rect *rect);
-/* Smoothing: enqueues the features of lane->rects. */
-clattn_status clattn__run_features(clattn__tile_lane *lane);
+/* Smoothing: enqueues the features of lane->rects, with their norms where they are keys. */
+clattn_status clattn__run_features(clattn__tile_lane *lane, bool keys);
 
 /* The passes: `tiles`, and what is done with each. The pool and aggregate passes leave their root in work->tree. */
 extern const clattn__engine_pass clattn__pool_pass, clattn__aggregate_pass, clattn__broadcast_pass;

@@ -51,11 +51,8 @@ static clattn_status aggregate_work(void *user, int number, int64_t tile)
     const clattn__aggregate_tile t = aggregate_tile(w, lane);
 
     (void)tile;
-    if (w->tiling->smoothing) {
-        CLATTN_TRY(clattn__run_features(lane));
-        CLATTN_TRY(clattn__step_norms(lane->steps, lane->role[CLATTN__TILE_TOKENS],
-                                      lane->run.tokens, lane->role[CLATTN__TILE_EXTRA]));
-    }
+    if (w->tiling->smoothing)
+        CLATTN_TRY(clattn__run_features(lane, true));
     CLATTN_TRY(clattn__step_aggregate_run(lane->steps, &t));
 out:
     return status;

@@ -71,7 +71,7 @@ static clattn_status broadcast_work(void *user, int number, int64_t tile)
 
     (void)tile;
     if (w->tiling->smoothing)
-        CLATTN_TRY(clattn__run_features(lane));
+        CLATTN_TRY(clattn__run_features(lane, false));
     CLATTN_TRY(clattn__step_broadcast_tile(lane->steps, &t));
 out:
     return status;

@@ -73,23 +73,25 @@ out:
     return clattn__lane_unmap(lane, CLATTN__TILE_VALUES, rgb, status);
 }
 
-clattn_status clattn__run_features(clattn__tile_lane *lane)
+clattn_status clattn__run_features(clattn__tile_lane *lane, bool keys)
 {
     clattn_status status = CLATTN_OK;
 
     for (int i = 0; i < lane->rect_count; i++) {
         const clattn__lane_rect *r = &lane->rects[i];
-        const clattn__features_rect f = {.rgb = lane->role[CLATTN__TILE_VALUES],
-                                         .features = lane->role[CLATTN__TILE_TOKENS],
-                                         .y = r->rect.y,
-                                         .x = r->rect.x,
-                                         .height = r->rect.height,
-                                         .width = r->rect.width,
-                                         .rgb_offset = r->offset +
-                                                       (r->rect.y - r->grown.y) * r->grown.width +
-                                                       r->rect.x - r->grown.x,
-                                         .pitch = r->grown.width,
-                                         .feature_offset = r->at};
+        clattn__features_rect f = {.rgb = lane->role[CLATTN__TILE_VALUES],
+                                   .features = lane->role[CLATTN__TILE_TOKENS],
+                                   .y = r->rect.y,
+                                   .x = r->rect.x,
+                                   .height = r->rect.height,
+                                   .width = r->rect.width,
+                                   .rgb_offset = r->offset +
+                                                 (r->rect.y - r->grown.y) * r->grown.width +
+                                                 r->rect.x - r->grown.x,
+                                   .pitch = r->grown.width,
+                                   .feature_offset = r->at};
+        if (keys)
+            f.norms = lane->role[CLATTN__TILE_EXTRA];
         CLATTN_TRY(clattn__step_features(lane->steps, &f));
     }
 out:

@@ -38,7 +38,7 @@ static clattn_status pool_work(void *user, int number, int64_t tile)
 
     (void)tile;
     if (w->tiling->smoothing)
-        CLATTN_TRY(clattn__run_features(lane));
+        CLATTN_TRY(clattn__run_features(lane, false));
     if (t.cells > 0)
         CLATTN_TRY(clattn__step_pool_run(lane->steps, &t));
 out:
