@@ -45,6 +45,31 @@ static inline float cell_mean(const Cell cell, float sum)
     return sum / ((float)(cell.y1 - cell.y0) * (float)(cell.x1 - cell.x0));
 }
 
+/* Where token i of a row lies; a shifted window wraps: its tokens from `edge` on lie `wrap` tokens further left. */
+static inline long row_offset(int i, int edge, int wrap, long stride)
+{
+    return (i < edge ? i : i - wrap) * stride;
+}
+
+/*
+ * The sum of one channel over `count` tokens of a row: four sums side by side, since each addition would wait for the one before.
+ * Which of them a token joins depends on its place in the row alone, never on where it lies in memory.
+ */
+static inline float row_sum(__global const elem *q, int count, int edge, int wrap, long stride)
+{
+    float4 sums = (float4)(0.0f);
+    int i = 0;
+    for (; i + 4 <= count; i += 4)
+        sums += (float4)(LOAD(q + row_offset(i, edge, wrap, stride)),
+                         LOAD(q + row_offset(i + 1, edge, wrap, stride)),
+                         LOAD(q + row_offset(i + 2, edge, wrap, stride)),
+                         LOAD(q + row_offset(i + 3, edge, wrap, stride)));
+    float sum = (sums.s0 + sums.s1) + (sums.s2 + sums.s3);
+    for (; i < count; i++)
+        sum += LOAD(q + row_offset(i, edge, wrap, stride));
+    return sum;
+}
+
 /* The sum of one channel over the cell's tokens in one leaf; q points at the channel of token 0. */
 static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int window,
                              __global const elem *q)
@@ -68,16 +93,8 @@ static inline float leaf_sum(const Pool args, const Cell cell, int leaf, int win
         __global const elem *token =
             args.run ? q + (row + x0 - run_begin) * args.q.token
                      : q + token_offset(args.q, grid, window, grid.class_tokens + (int)row + x0);
-        int column = (window_column + x0) % grid.width;
-        for (int x = x0; x < x1; x++) {
-            sum += LOAD(token);
-            column++;
-            token += args.q.token;
-            if (column == grid.width) { /* a shifted window wraps */
-                column = 0;
-                token -= grid.width * args.q.token;
-            }
-        }
+        const int edge = grid.width - (window_column + x0) % grid.width;
+        sum += row_sum(token, x1 - x0, edge, grid.width, args.q.token);
     }
     return sum;
 }
