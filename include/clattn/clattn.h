@@ -10,5 +10,6 @@
 #include "clattn/ops.h"
 #include "clattn/tensor.h"
 #include "clattn/tile.h"
+#include "clattn/tune.h"
 
 #endif

@@ -42,6 +42,8 @@ typedef struct clattn_device {
     char platform[128];
     char version[128]; /* "OpenCL 3.0 PoCL ..." */
     char driver[128];
+    char architecture
+        [128]; /* what its relatives share ("gfx1030", "haswell"), for tuning rows; empty: unknown */
     uint32_t compute_units;
     uint32_t max_work_group;
     uint32_t vector_width; /* floats that it likes to work on at once; 1: it vectorises by itself */

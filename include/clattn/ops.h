@@ -54,6 +54,8 @@ typedef struct clattn_plan_info {
     int64_t leaves;      /* per window; 1: no merge */
     uint32_t work_group; /* 1 for the wide shape and the CPU path */
     clattn_kernel_shape shape;
+    uint64_t
+        private_bytes; /* most private memory of a work-item, as the driver reports it; 0 where it says nothing */
 } clattn_plan_info;
 
 CLATTN_API void clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info);

@@ -59,6 +59,10 @@
     X(cl_int, clGetProgramInfo,                                                                    \
       (cl_program program, cl_program_info name, size_t room, void *value, size_t *size),          \
       (program, name, room, value, size))                                                          \
+    X(cl_int, clGetKernelWorkGroupInfo,                                                            \
+      (cl_kernel kernel, cl_device_id device, cl_kernel_work_group_info name, size_t room,         \
+       void *value, size_t *size),                                                                 \
+      (kernel, device, name, room, value, size))                                                   \
     X(cl_int, clReleaseProgram, (cl_program program), (program))                                   \
     X(cl_int, clSetKernelArg, (cl_kernel kernel, cl_uint index, size_t size, const void *value),   \
       (kernel, index, size, value))                                                                \

@@ -4,6 +4,7 @@
 #include "cl/memory.h"
 #include "cl/pool.h"
 #include "cl/programs.h"
+#include "cl/tune.h"
 
 static void destroy(clattn_context *ctx)
 {
@@ -15,6 +16,7 @@ static void destroy(clattn_context *ctx)
         clattn__programs_destroy(ctx);
     }
     clattn__buffers_destroy(ctx);
+    clattn__tune_destroy(ctx);
     if (cl->queue)
         cl->api->clReleaseCommandQueue(cl->queue);
     if (cl->context)
@@ -119,6 +121,7 @@ static clattn_status begin(const clattn_context_params *params, cl_device_id dev
     CLATTN_CHECK(&ctx->log, ctx->device.usable, CLATTN_E_NODEVICE,
                  "device \"%s\" cannot be used: %s", ctx->device.name, ctx->device.why_not);
     adopt_device(ctx);
+    CLATTN_TRY(clattn__tune_create(ctx));
     CLATTN_TRY(clattn__programs_create(ctx));
     CLATTN_TRY(clattn__buffers_create(ctx));
     CLATTN_TRY(clattn__cl_check(ctx, ctx->cl->api->clRetainDevice(device), "clRetainDevice"));

@@ -152,6 +152,7 @@ void clattn__device_describe(const clattn__cl_api *api, cl_device_id id, clattn_
     }
     size_t widest = l.max_items[0] < l.max_work_group ? l.max_items[0] : l.max_work_group;
     device->kind = kind_of(l.type);
+    clattn__device_architecture(api, id, device);
     device->compute_units = l.compute_units;
     device->max_work_group = widest < UINT32_MAX ? (uint32_t)widest : UINT32_MAX;
     device->vector_width = l.vector_width;

@@ -16,12 +16,17 @@ struct clattn__cl {
 
     struct clattn__programs *programs; /* cl/program.c */
     struct clattn__buffers *buffers;   /* cl/pool.c */
+    struct clattn__tuning *tuning;     /* cl/tune.c; NULL in a lane, which uses its parent's */
+    bool builtin_rows;                 /* the library's own are among them */
 };
 
 /*
  * Fills *device from what the driver says; a device that does not answer comes out as not usable.
  */
 void clattn__device_describe(const clattn__cl_api *api, cl_device_id id, clattn_device *device);
+
+/* Fills device->architecture; the other fields are there already. */
+void clattn__device_architecture(const clattn__cl_api *api, cl_device_id id, clattn_device *device);
 
 /* clattn_device_list() through a table that the caller has. */
 clattn_status clattn__device_list(const clattn__cl_api *api, const clattn_log *log,

@@ -248,6 +248,14 @@ void clattn__programs_store(clattn_context *ctx)
     clattn__mutex_unlock(&programs->lock);
 }
 
+uint64_t clattn__kernel_private_bytes(const clattn_context *ctx, cl_kernel kernel)
+{
+    cl_ulong bytes = 0;
+    const cl_int error = ctx->cl->api->clGetKernelWorkGroupInfo(
+        kernel, ctx->cl->device, CL_KERNEL_PRIVATE_MEM_SIZE, sizeof bytes, &bytes, NULL);
+    return error == CL_SUCCESS ? bytes : 0;
+}
+
 void clattn__kernel_release(clattn_context *ctx, cl_kernel *kernel)
 {
     if (*kernel)

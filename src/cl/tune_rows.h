@@ -4,7 +4,8 @@
  * The tile rows of attend_tile (kernels/tile.clh): one per work-group size, smallest first, and which one a head width starts with.
  *
  * A row's local memory in bytes does not depend on the head widths beyond this bound: with q = tile_q / 4 + 1 and k = tile_k / 4 + 1,
- *     16 * (max(chunk_d * (q + k), 4 * block_dv) + tile_k * q)        chunks of Q and K or slices of V; softmax weights
+ *     16 * (max(chunk_d * (q + k), 4 * block_dv, tile_k / 4 * q) + tile_k * q)
+ *                                                                     chunks of Q and K, slices of V or maxima; softmax weights
  *     + 16 * tile_q + 20 * tile_k                                     where rows begin, masks
  *     + 32 * max(tile_q, tile_k) + 4 * min(tile_q, tile_k)            the bias of tokens, of agents
  * which is 4992, 8640, 11520, 21376 and 30720 bytes.
@@ -43,9 +44,20 @@ static inline uint64_t clattn__tile_row_local_bytes(const clattn__tile_row *row)
     const int32_t slice = 4 * row->block_dv;
     const int32_t more = row->tile_q > row->tile_k ? row->tile_q : row->tile_k;
     const int32_t fewer = row->tile_q + row->tile_k - more;
-    const int32_t quads = (chunks > slice ? chunks : slice) + row->tile_k * q;
+    const int32_t reduce = row->tile_k / 4 * q;
+    const int32_t staging = chunks > slice ? chunks : slice;
+    const int32_t quads = (staging > reduce ? staging : reduce) + row->tile_k * q;
 
     return (uint64_t)(16 * (quads + row->tile_q) + 20 * row->tile_k + 32 * more + 4 * fewer);
+}
+
+/* The row of a work-group; NULL where there is none. */
+static inline const clattn__tile_row *clattn__tile_row_find(int32_t work_group)
+{
+    for (size_t i = 0; i < sizeof clattn__tile_rows / sizeof *clattn__tile_rows; i++)
+        if (clattn__tile_rows[i].work_group == work_group)
+            return &clattn__tile_rows[i];
+    return NULL;
 }
 
 /* The next smaller row; NULL below the smallest, where the wide shape remains. */

@@ -18,23 +18,22 @@ enum { KERNEL_ATTEND };
 #define NARROW_QUERY_BLOCK 256
 #define NARROW_WIDTH       8
 
-/* Agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
-#define TILE_MIN  40
+/* Most agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
 #define TILE_MAX  64
 #define TILE_ROWS 8 /* agents that share one pass over a block of tokens */
 
 /*
- * The tile that cuts n agents into the fewest groups of at most TILE_ROWS: 49 is one tile of 7 x 7, 784 are 14 tiles of
- * 56. Depends on n alone.
+ * The tile, of `most` agents or not much less, that cuts n agents into the fewest groups of at most TILE_ROWS: with 64, 49 is one
+ * tile of 7 x 7, and 784 are 14 tiles of 56. In stage 2 results depend on it: there it follows from n alone.
  */
-static int64_t agent_tile(int64_t n)
+static int64_t agent_tile(int64_t n, int64_t most)
 {
-    int64_t best = TILE_MAX;
+    int64_t best = most;
     int64_t fewest = INT64_MAX;
 
-    if (n <= TILE_MAX)
+    if (n <= most)
         return n;
-    for (int64_t tile = TILE_MAX; tile >= TILE_MIN; tile--) {
+    for (int64_t tile = most; 8 * tile >= 5 * most; tile--) {
         const int64_t rest = n % tile;
         const int64_t groups =
             n / tile * ((tile + TILE_ROWS - 1) / TILE_ROWS) + (rest + TILE_ROWS - 1) / TILE_ROWS;
@@ -95,64 +94,93 @@ static void launch_items(const clattn__attend *at, const Attend *a, int64_t coun
     }
 }
 
+/* The tile shape with work-groups of `tile`, as tuned. */
+static void choose_tile(clattn_plan *plan, const clattn__tile_row *tile, char *options, size_t room)
+{
+    clattn__attend *at = &plan->attend;
+    const Attend *a = &plan->attend_args;
+    const clattn__tune_values *v = clattn__plan_tune(
+        plan, KERNEL_ATTEND, plan->op,
+        (clattn__tune_values){
+            .work_group = tile->work_group, .chunk_d = tile->chunk_d, .block_dv = tile->block_dv});
+    at->shape = CLATTN_SHAPE_TILE;
+    at->work_group = tile->work_group;
+    at->query_block = tile->tile_q;
+    at->value_blocks = (int)clattn__ceil_div(a->dim_v, v->block_dv);
+    snprintf(options, room, "-DD=%d -DDV=%d -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d",
+             (int)a->dim, (int)a->dim_v, at->stage, tile->work_group, tile->tile_q, tile->tile_k,
+             (int)v->chunk_d, (int)v->block_dv);
+}
+
+/* The wide shape, as tuned. */
+static void choose_wide(clattn_plan *plan, char *options, size_t room)
+{
+    clattn__attend *at = &plan->attend;
+    Attend *a = &plan->attend_args;
+    const bool gather = at->stage == 1;
+    const clattn__wide_row *wide = clattn__wide_row_first(plan->ctx->device.vector_width);
+    const clattn__tune_values *v =
+        clattn__plan_tune(plan, KERNEL_ATTEND, plan->op,
+                          (clattn__tune_values){.rows = wide->rows,
+                                                .vectors = wide->vectors,
+                                                .agents = gather ? TILE_MAX : 0,
+                                                .query_block = gather ? 0 : wide->query_block});
+    at->shape = CLATTN_SHAPE_WIDE;
+    at->work_group = 1;
+    at->query_block = v->query_block;
+    at->value_blocks = 1;
+    if (gather)
+        a->tile = (i32)agent_tile(a->queries, v->agents);
+    snprintf(options, room, "-DD=%d -DDV=%d -DROWS=%d -DVECTORS=%d -D%s=%d", (int)a->dim,
+             (int)a->dim_v, (int)v->rows, (int)v->vectors, gather ? "STEP" : "QUERY_BLOCK",
+             gather ? (int)wide->step : (int)v->query_block);
+}
+
 /* Whether the wide shape runs the kernels for narrow rows (kernels/narrow.clh), which know neither agent bias nor convolution. */
-static bool narrow(const clattn_plan *plan)
+static bool is_narrow(const clattn_plan *plan)
 {
     const Attend *a = &plan->attend_args;
     return a->dim <= NARROW_WIDTH && a->dim_v <= NARROW_WIDTH && a->dwc_size == 0 &&
            !plan->desc.has_bias;
 }
 
-/* The kernel of the wide shape; its options go behind those in `spec`. */
-static void choose_wide(const clattn_plan *plan, clattn__attend *at, clattn__kernel_spec *spec)
+/* The wide shape for narrow rows; nothing to tune. */
+static void choose_narrow(clattn_plan *plan, char *options, size_t room)
 {
-    const uint32_t lanes = plan->ctx->device.vector_width;
-    const clattn__wide_row *wide = clattn__wide_row_first(lanes);
-    const size_t length = strlen(spec->options);
-    char *more = spec->options + length;
-    const size_t room = sizeof spec->options - length;
+    clattn__attend *at = &plan->attend;
+    const Attend *a = &plan->attend_args;
     const bool gather = at->stage == 1;
-    const char *amount = gather ? "STEP" : "QUERY_BLOCK";
-
-    at->query_block = wide->query_block;
-    if (narrow(plan)) {
-        spec->file = gather ? "agent_aggregate_narrow" : "agent_broadcast_narrow";
-        at->query_block = NARROW_QUERY_BLOCK;
-        snprintf(more, room, " -DWIDTH=%d -D%s=%d", clattn__vector_floats(lanes), amount,
-                 gather ? NARROW_STEP : NARROW_QUERY_BLOCK);
-    } else {
-        spec->file = gather ? "agent_aggregate_wide" : "agent_broadcast_wide";
-        snprintf(more, room, " -DROWS=%d -DVECTORS=%d -D%s=%d", wide->rows, wide->vectors, amount,
-                 gather ? wide->step : wide->query_block);
-    }
-    spec->name = spec->file;
+    at->shape = CLATTN_SHAPE_WIDE;
+    at->work_group = 1;
+    at->query_block = NARROW_QUERY_BLOCK;
+    at->value_blocks = 1;
+    snprintf(options, room, "-DD=%d -DDV=%d -DWIDTH=%d -D%s=%d", (int)a->dim, (int)a->dim_v,
+             clattn__vector_floats(plan->ctx->device.vector_width), gather ? "STEP" : "QUERY_BLOCK",
+             gather ? NARROW_STEP : NARROW_QUERY_BLOCK);
 }
 
-/* Builds one variant and tries it; `row` NULL is the wide shape. */
-static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *row)
+/* Builds one variant and tries it; `tile` NULL is the wide shape. */
+static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *tile)
 {
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
-    clattn__kernel_spec spec = {.local = {row != NULL ? (size_t)row->work_group : 1, 1, 1}};
     const char *type = clattn__type_option(plan->desc.type);
-    const size_t room = sizeof spec.options;
-    const int length = snprintf(spec.options, room, "-DD=%d -DDV=%d%s%s", (int)a->dim,
-                                (int)a->dim_v, *type != '\0' ? " " : "", type);
-    char *more = spec.options + length;
+    clattn__kernel_spec spec = {.local = {tile != NULL ? (size_t)tile->work_group : 1, 1, 1}};
 
-    at->shape = row != NULL ? CLATTN_SHAPE_TILE : CLATTN_SHAPE_WIDE;
-    at->work_group = row != NULL ? row->work_group : 1;
-    at->query_block = row != NULL ? row->tile_q : 0;
-    at->value_blocks = row != NULL ? (int)clattn__ceil_div(a->dim_v, row->block_dv) : 1;
-    a->tile = (i32)agent_tile(at->stage == 1 ? a->queries : a->keys);
-    if (row != NULL) {
-        spec.file = spec.name = "attend_tile";
-        snprintf(more, room - (size_t)length,
-                 " -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d", at->stage, row->work_group,
-                 row->tile_q, row->tile_k, row->chunk_d, row->block_dv);
+    if (tile != NULL) {
+        spec.file = "attend_tile";
+        choose_tile(plan, tile, spec.options, sizeof spec.options);
+    } else if (is_narrow(plan)) {
+        spec.file = at->stage == 1 ? "agent_aggregate_narrow" : "agent_broadcast_narrow";
+        choose_narrow(plan, spec.options, sizeof spec.options);
     } else {
-        choose_wide(plan, at, &spec);
+        spec.file = at->stage == 1 ? "agent_aggregate_wide" : "agent_broadcast_wide";
+        choose_wide(plan, spec.options, sizeof spec.options);
     }
+    spec.name = spec.file;
+    const size_t length = strlen(spec.options);
+    snprintf(spec.options + length, sizeof spec.options - length, "%s%s", *type != '\0' ? " " : "",
+             type);
     cut(plan->ctx, at, a);
     Attend nothing = *a;
     nothing.first = 0;
@@ -177,8 +205,8 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
                            .value_blocks = 1,
                            .pictures = batch * a->windows,
                            .problems = batch * a->windows * a->heads};
+    a->tile = (i32)agent_tile(stage == 1 ? a->queries : a->keys, TILE_MAX);
     if (clattn_context_is_cpu(ctx)) {
-        a->tile = (i32)agent_tile(stage == 1 ? a->queries : a->keys);
         at->blocks = stage == 1 ? a->leaves : clattn__ceil_div(a->queries, at->query_block);
         at->blocks_per_launch = at->blocks;
     } else {

@@ -7,30 +7,34 @@
 
 enum { KERNEL_DWC };
 
-/* Neighbouring tokens per item; their sums fill the registers of small CPUs where each is of 16 channels. */
-#define RUN_TOKENS 4
-
 /*
- * Neighbouring channels per item: as many as vectors of CPU devices hold, or as one load of a GPU's item; items of one head each.
+ * Neighbouring tokens per item, whose sums fill the registers of small CPUs, and channels: as many as vectors of CPU devices hold, or
+ * as one load of a GPU's item; items of one head each.
  */
-static int item_channels(const clattn_plan *plan)
+static const clattn__tune_values *item_values(clattn_plan *plan)
 {
-    int channels = plan->ctx->params.shape == CLATTN_SHAPE_WIDE ? 16 : 4;
-    while (plan->dwc_args.dim % channels != 0)
-        channels /= 2;
-    return channels;
+    clattn__tune_values *values = clattn__plan_tune(
+        plan, KERNEL_DWC, "dwc",
+        (clattn__tune_values){.channels = plan->ctx->params.shape == CLATTN_SHAPE_WIDE ? 16 : 4,
+                              .tokens = 4,
+                              .items = CLATTN__GROUP_ITEMS});
+    while (plan->dwc_args.dim % values->channels != 0)
+        values->channels /= 2;
+    return values;
 }
 
 static void launch_items(const clattn_plan *plan, const Dwc *a, int64_t pictures, size_t items[3])
 {
-    const size_t runs = ((size_t)a->grid.window_w + RUN_TOKENS - 1) / RUN_TOKENS;
-    items[0] = (size_t)a->heads * (size_t)(a->dim / item_channels(plan));
+    const clattn__tune_values *values = &plan->tuned[KERNEL_DWC].values;
+    const size_t runs = (size_t)clattn__ceil_div(a->grid.window_w, values->tokens);
+    items[0] = (size_t)a->heads * (size_t)(a->dim / values->channels);
     items[1] = (size_t)a->grid.class_tokens + (size_t)a->grid.window_h * runs;
     items[2] = (size_t)pictures;
 }
 
 static clattn_status plan_kernel(clattn_plan *plan)
 {
+    const clattn__tune_values *values = item_values(plan);
     Dwc nothing = plan->dwc_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
     const char *type = clattn__type_option(plan->dwc_desc.type);
@@ -39,7 +43,8 @@ static clattn_status plan_kernel(clattn_plan *plan)
     nothing.heads = 0;
     launch_items(plan, &plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
     snprintf(options, sizeof options, "-DCHANNELS=%d -DTOKENS=%d -DSIZE=%d%s%s",
-             item_channels(plan), RUN_TOKENS, (int)nothing.size, *type != '\0' ? " " : "", type);
+             (int)values->channels, (int)values->tokens, (int)nothing.size,
+             *type != '\0' ? " " : "", type);
     return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", options, trial.items[0], &trial);
 }
 

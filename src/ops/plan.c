@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clattn/tune.h"
 #include "cpu/cpu.h"
 
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
 #define WORKSPACE_MAGIC UINT64_C(0x636c6174746e5773)
-
-/* Work-group of the kernels that take any: whole waves of every GPU. */
-#define GROUP_ITEMS 64
 
 /* Items along one axis from which PoCL's small launches end. */
 #define GENERAL_ITEMS 65536
@@ -73,6 +71,9 @@ static clattn_status try_launch(clattn_plan *plan, int index, const clattn__tria
     clattn__chain chain;
 
     CLATTN_TRY(clattn__kernel_create(ctx, spec, &ws.kernels[index]));
+    const uint64_t private_bytes = clattn__kernel_private_bytes(ctx, ws.kernels[index]);
+    if (plan->info.private_bytes < private_bytes)
+        plan->info.private_bytes = private_bytes;
     CLATTN_TRY(ctx->backend->alloc(ctx, 64, &dummy));
     buffers[0] = dummy.mem;
     if (spec->large)
@@ -109,10 +110,14 @@ clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file,
     clattn_status status = CLATTN_OK;
 
     snprintf(spec.options, sizeof spec.options, "%s", options);
-    for (size_t group = limit < GROUP_ITEMS ? limit : GROUP_ITEMS;; group /= 2) {
+    if (plan->tuned[index].kernel == NULL)
+        clattn__plan_tune(plan, index, file, (clattn__tune_values){.items = CLATTN__GROUP_ITEMS});
+    const size_t wanted = (size_t)plan->tuned[index].values.items;
+    for (size_t group = limit < wanted ? limit : wanted;; group /= 2) {
         spec.local[0] = row < group ? row : group;
         spec.local[1] = group / spec.local[0];
         spec.local[2] = 1;
+        plan->tuned[index].values.items = (int32_t)group;
         status = clattn__plan_kernel(plan, index, &spec, trial);
         if (status == CLATTN_OK || status == CLATTN_E_BUILD || group == 1)
             return status;
@@ -129,6 +134,13 @@ const clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan)
 {
     const clattn__cpu_ops *ops = plan->ctx->cpu->ops;
     return plan->desc.type == CLATTN_F16 ? ops->half : ops;
+}
+
+clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char *kernel,
+                                       clattn__tune_values defaults)
+{
+    plan->tuned[index] = clattn__tune_find(plan->ctx, kernel, plan->desc.type, defaults);
+    return &plan->tuned[index].values;
 }
 
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group)
@@ -152,6 +164,8 @@ clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clatt
             continue;
         plan->info.scratch_bytes += plan->children[i]->info.scratch_bytes;
         plan->info.launches += plan->children[i]->info.launches;
+        if (plan->info.private_bytes < plan->children[i]->info.private_bytes)
+            plan->info.private_bytes = plan->children[i]->info.private_bytes;
     }
     *out = plan;
     return CLATTN_OK;
@@ -161,6 +175,52 @@ void clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info)
 {
     if (info != NULL)
         *info = plan_valid(plan) ? plan->info : (clattn_plan_info){0};
+}
+
+/* The tuned kernels of a plan and its children; the first where several are of the same name, type and tile. */
+#define MOST_TUNED 16
+typedef struct tuned_list {
+    const clattn__tuned *tuned[MOST_TUNED];
+    int count;
+} tuned_list;
+
+static void list_tuned(const clattn_plan *plan, tuned_list *list)
+{
+    for (int i = 0; i < CLATTN__MAX_KERNELS; i++) {
+        const clattn__tuned *const t = &plan->tuned[i];
+        bool wanted = t->kernel != NULL && list->count < MOST_TUNED;
+        for (int k = 0; k < list->count; k++)
+            wanted =
+                wanted && (list->tuned[k]->kernel != t->kernel || list->tuned[k]->type != t->type ||
+                           list->tuned[k]->values.work_group != t->values.work_group);
+        if (wanted)
+            list->tuned[list->count++] = t;
+    }
+    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
+        if (plan->children[i] != NULL)
+            list_tuned(plan->children[i], list);
+}
+
+size_t clattn_plan_tuning(const clattn_plan *plan, char *text, size_t size)
+{
+    char line[320];
+    tuned_list list = {.count = 0};
+    size_t length = 0;
+
+    if (size > 0)
+        text[0] = '\0';
+    if (plan_valid(plan))
+        list_tuned(plan, &list);
+    for (int i = 0; i < list.count; i++) {
+        const clattn__tuned *const t = list.tuned[i];
+        const size_t row =
+            clattn__tune_write(t->kernel, (int32_t)t->type, t->values, line, sizeof line);
+        snprintf(line + row, sizeof line - row, " # %s\n", t->source);
+        if (length < size)
+            snprintf(text + length, size - length, "%s", line);
+        length += strlen(line);
+    }
+    return length;
 }
 
 void clattn_plan_destroy(clattn_plan **plan)

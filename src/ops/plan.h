@@ -8,10 +8,14 @@
 #include "base/context.h"
 #include "cl/launch.h"
 #include "cl/program.h"
+#include "cl/tune.h"
 #include "clattn/filter.h"
 #include "kernels/args.h"
 #include "ops/attend.h"
 #include "ops/shape.h"
+
+/* Work-group of the kernels that take any: whole waves of every GPU. */
+#define CLATTN__GROUP_ITEMS 64
 
 #define CLATTN__MAX_BUFFERS  9
 #define CLATTN__MAX_CHILDREN 5
@@ -37,7 +41,8 @@ struct clattn_plan {
 
     clattn_plan *children[CLATTN__MAX_CHILDREN];
     clattn__kernel_spec kernels[CLATTN__MAX_KERNELS];
-    uint64_t scratch[CLATTN__MAX_SCRATCH]; /* bytes; 0: none */
+    clattn__tuned tuned[CLATTN__MAX_KERNELS]; /* where a kernel has values that tuning sets */
+    uint64_t scratch[CLATTN__MAX_SCRATCH];    /* bytes; 0: none */
 
     /* What the operator needs at run time; each uses its own part. */
     clattn_agent_attention_desc desc; /* `type` is set by every operator */
@@ -74,9 +79,9 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
                                   const clattn__trial *trial);
 
 /*
- * The same for a kernel that takes any work-group: 64 items, as many as `row` of them along the first axis (items that belong
- * together in memory; the model fixes their number, not the picture), the others along the second. Fewer where the device
- * refuses them.
+ * The same for a kernel that takes any work-group: as many items as clattn__plan_tune() has said, by the name of `file` where it has not
+ * been asked before; up to `row` of them along the first axis (items that belong together in memory; the model fixes their number,
+ * not the picture), the others along the second. Fewer where the device refuses them.
  */
 clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
                                  const char *options, size_t row, const clattn__trial *trial);
@@ -86,6 +91,10 @@ const char *clattn__type_option(clattn_type type);
 
 /* The CPU path's operators for the plan's storage. */
 const struct clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan);
+
+/* The values of kernel `index`, named `kernel` in tuning rows, for the plan's type; kept for clattn_plan_tuning(). */
+clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char *kernel,
+                                       clattn__tune_values defaults);
 
 /* For the log: what was refused, where a smaller work-group is tried next. */
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group);
