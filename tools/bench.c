@@ -11,19 +11,20 @@
 #define ROOF_PART 0.2
 
 typedef struct options {
-    const char *ops, *shapes, *cache, *type, *tuning, *json, *baseline, *plot;
+    const char *ops, *shapes, *cache, *type, *json, *baseline, *plot;
     double seconds, fail_above;
     int quick;
 } options;
 
 /* Names to values; false with an error printed. */
-static bool read_options(const command *cmd, const options *o, bench_settings *settings)
+static bool read_options(const command *cmd, const options *o, const command_device *device,
+                         bench_settings *settings)
 {
     settings->quick = o->quick != 0;
     settings->seconds = o->seconds > 0.0 ? o->seconds : o->quick ? QUICK_SECONDS : DEFAULT_SECONDS;
     settings->warm = strcmp(o->cache, "warm") == 0;
     settings->type = strcmp(o->type, "f16") == 0 ? CLATTN_F16 : CLATTN_F32;
-    settings->tuning = o->tuning;
+    settings->tuning = device->tuning;
     if (!settings->warm && strcmp(o->cache, "cold") != 0)
         command_error(cmd, "--cache takes warm or cold, not '%s'", o->cache);
     else if (settings->type == CLATTN_F32 && strcmp(o->type, "f32") != 0)
@@ -116,10 +117,8 @@ static int run(const command *cmd, bench_device *device, const options *o)
     bench_baseline baseline = {.count = 0};
     int code = 2;
     /* What can be wrong with the call is found before minutes go by. */
-    if (!read_options(cmd, o, &settings) || !bench_tuning_read(cmd, device, o->tuning)) {
-        bench_device_close(device);
+    if (!read_options(cmd, o, &device->chosen, &settings))
         return code;
-    }
     bench_count_binaries(device);
     report.rows = bench_rows_choose(cmd, o->ops, o->shapes, settings.quick, &report.count);
     if (report.rows != NULL &&
@@ -137,9 +136,10 @@ static int run(const command *cmd, bench_device *device, const options *o)
 int clattn_command_bench(int argc, char **argv)
 {
     int operands = 0;
-    options o = {.cache = "cold", .type = "f32", .tuning = "builtin", .fail_above = -1.0};
+    options o = {.cache = "cold", .type = "f32", .fail_above = -1.0};
     bench_device device = {.cl = NULL};
     command_device_init(&device.chosen);
+    device.chosen.tuning = "builtin";
     const command_option table[] = {
         COMMAND_DEVICE_OPTION(device.chosen),
         {"--quick", NULL, COMMAND_FLAG, &o.quick, 0, 0, "a dozen rows, less than a minute"},
@@ -150,8 +150,7 @@ int clattn_command_bench(int argc, char **argv)
         {"--cache", "STATE", COMMAND_TEXT, &o.cache, 0, 0,
          "cold: other tensors for each run (default); warm: the same"},
         {"--type", "TYPE", COMMAND_TEXT, &o.type, 0, 0, "of the tensors: f32 (default) or f16"},
-        {"--tuning", "ROWS", COMMAND_TEXT, &o.tuning, 0, 0,
-         "default, builtin (default) or a file of rows"},
+        COMMAND_TUNING_OPTION(device.chosen),
         {"--json", "FILE", COMMAND_TEXT, &o.json, 0, 0, "write the report as JSON; - for stdout"},
         {"--baseline", "FILE", COMMAND_TEXT, &o.baseline, 0, 0,
          "compare with the JSON of an earlier run"},

@@ -3,7 +3,7 @@
  *
  *     bench.c            the command: options, order, exit code
  *     bench_device.c     the device, its queue with profiling, one context per row
- *     bench_tuning.c     what a context gets: tuning rows, a count of its programs' bytes
+ *     bench_binaries.c   the bytes of the programs that a row needs
  *     bench_roofs.c      what the device can do at most: OpenCL kernels (bench_roofs.cl), or C for the CPU path (bench_roofs_cpu.c)
  *     bench_shapes.c     the named shapes, and which rows a filter leaves
  *     bench_cost.c       bytes, operations and exponentials of a row; the bound
@@ -138,17 +138,11 @@ typedef struct bench_device {
     const command *cmd;
     command_device chosen;
     clattn_device info;
-    struct bench_cl *cl;  /* NULL: the CPU path */
-    uint64_t cache_bytes; /* last-level cache */
-    const char *tuning_name;
-    char *tuning_text; /* of a file, or NULL */
-    size_t tuning_bytes;
+    struct bench_cl *cl;   /* NULL: the CPU path */
+    uint64_t cache_bytes;  /* last-level cache */
     uint64_t binary_bytes; /* of the programs that contexts built, since it was last set to 0 */
 } bench_device;
 
-/* "default", "builtin" or a file, which is read. False with an error printed. */
-bool bench_tuning_read(const command *cmd, bench_device *device, const char *name);
-clattn_status bench_tuning_apply(const bench_device *device, clattn_context *ctx);
 /* From now on binary_bytes counts. */
 void bench_count_binaries(bench_device *device);
 

@@ -127,8 +127,6 @@ void bench_device_close(bench_device *device)
         cl->api.clReleaseContext(cl->context);
     free(cl);
     device->cl = NULL;
-    free(device->tuning_text);
-    device->tuning_text = NULL;
 }
 
 clattn_status bench_device_context(bench_device *device, clattn_context **ctx)
@@ -139,12 +137,13 @@ clattn_status bench_device_context(bench_device *device, clattn_context **ctx)
     clattn_status status = cl == NULL
                                ? clattn_context_create_cpu(params, ctx)
                                : clattn_context_wrap(cl->context, cl->id, cl->queue, params, ctx);
-    if (status == CLATTN_OK)
-        status = bench_tuning_apply(device, *ctx);
     if (status != CLATTN_OK) {
         command_fail(device->cmd, &device->chosen, status);
-        clattn_context_destroy(ctx);
+        return status;
     }
+    status = command_device_tune(device->cmd, &device->chosen, *ctx);
+    if (status != CLATTN_OK)
+        clattn_context_destroy(ctx);
     return status;
 }
 

@@ -226,20 +226,6 @@ static int run_session(CheckSession *session, const CheckFiles *files, bool all_
     return printed && session->verdicts[CHECK_FAIL] == 0 ? 0 : 1;
 }
 
-/* --shape: wide or tile. */
-static bool set_shape(CheckSession *session, const char *shape)
-{
-    if (shape == NULL)
-        return true;
-    if (strcmp(shape, "wide") == 0)
-        session->device.params.shape = CLATTN_SHAPE_WIDE;
-    else if (strcmp(shape, "tile") == 0)
-        session->device.params.shape = CLATTN_SHAPE_TILE;
-    else
-        return false;
-    return true;
-}
-
 /* --type: f32 or f16. */
 static bool set_type(CheckSession *session, const char *type)
 {
@@ -268,7 +254,8 @@ int clattn_command_check(int argc, char **argv)
     const command_option options[] = {
         COMMAND_DEVICE_OPTION(session.device),
         COMMAND_CACHE_OPTION(session.device),
-        {"--shape", "S", COMMAND_TEXT, &shape, 0, 0, "the kernel shape: wide or tile"},
+        COMMAND_TUNING_OPTION(session.device),
+        COMMAND_SHAPE_OPTION(shape),
         {"--work-group", "N", COMMAND_COUNT, &work_group, 1, 4096,
          "work-groups of N items, or of the next smaller size that the kernels have"},
         {"--type", "T", COMMAND_TEXT, &type, 0, 0,
@@ -292,10 +279,8 @@ int clattn_command_check(int argc, char **argv)
     session.cmd = &cmd;
     session.verbose = session.verbose && !session.json;
     session.device.params.work_group = (uint32_t)work_group;
-    if (!set_shape(&session, shape)) {
-        command_error(&cmd, "--shape is wide or tile, not '%s'", shape);
+    if (!command_device_shape(&cmd, &session.device, shape))
         return 2;
-    }
 
     if (!set_type(&session, type)) {
         command_error(&cmd, "--type is f32 or f16, not '%s'", type);

@@ -19,6 +19,7 @@ int clattn_command_devices(int argc, char **argv);
 int clattn_command_check(int argc, char **argv);
 int clattn_command_bench(int argc, char **argv);
 int clattn_command_smooth(int argc, char **argv);
+int clattn_command_tune(int argc, char **argv);
 
 /* Options. ----------------------------------------------------------------- */
 
@@ -75,6 +76,7 @@ typedef struct command_device {
         *text; /* --device: NULL, "cpu", an index, or part of a device's or platform's name */
     const char *cache; /* --cache: NULL, "none", or a directory */
     clattn_cache_dir *cache_dir;
+    const char *tuning; /* --tuning: NULL or "builtin", "default", or a file of rows */
     clattn_context_params params;
     char sentence[1024]; /* the last error that the library logged */
 } command_device;
@@ -99,6 +101,25 @@ typedef struct command_device {
         "--device", "D,D...", COMMAND_TEXT, &(device).text, 0, 0,                                  \
             "cpu (the CPU path), indices of `clattn devices`, parts of names; or all"              \
     }
+
+/* The --tuning option: the rows that every context of the command is opened with. */
+#define COMMAND_TUNING_OPTION(device)                                                              \
+    {                                                                                              \
+        "--tuning", "T", COMMAND_TEXT, &(device).tuning, 0, 0,                                     \
+            "default (from the device's properties), builtin, or a FILE of `clattn tune`"          \
+    }
+
+/* Gives a context of the command's own making the rows of --tuning; the functions that open contexts do. Prints the error. */
+clattn_status command_device_tune(const command *cmd, command_device *device, clattn_context *ctx);
+
+/* The --shape option, for command_device_shape(). */
+#define COMMAND_SHAPE_OPTION(text)                                                                 \
+    {                                                                                              \
+        "--shape", "S", COMMAND_TEXT, &(text), 0, 0, "the kernel shape: wide or tile"              \
+    }
+
+/* Sets params.shape from the option's text, NULL: as it is. Prints the error and returns false where it is no shape. */
+bool command_device_shape(const command *cmd, command_device *device, const char *text);
 
 /* Points params.log at this struct, which must stay where it is until the context is gone. */
 void command_device_init(command_device *device);

@@ -121,17 +121,77 @@ static void list_devices(const char *text, clattn_device **devices, size_t *coun
         (void)clattn_device_list(NULL, devices, count);
 }
 
+bool command_device_shape(const command *cmd, command_device *device, const char *text)
+{
+    if (text == NULL)
+        return true;
+    const bool wide = strcmp(text, "wide") == 0;
+    if (!wide && strcmp(text, "tile") != 0) {
+        command_error(cmd, "--shape is wide or tile, not '%s'", text);
+        return false;
+    }
+    device->params.shape = wide ? CLATTN_SHAPE_WIDE : CLATTN_SHAPE_TILE;
+    return true;
+}
+
+/* More than a file of rows may have, so that the library's own limit speaks. */
+#define TUNING_ROOM (512 * 1024)
+
+/* Loads the rows of a file. Prints the error. */
+static clattn_status load_rows(const command *cmd, command_device *device, const char *path,
+                               clattn_context *ctx)
+{
+    FILE *const stream = fopen(path, "rb");
+    char *const text = malloc(TUNING_ROOM);
+    clattn_status status = CLATTN_E_IO;
+    if (stream == NULL || text == NULL) {
+        command_error(cmd, "--tuning '%s': it cannot be opened; default and builtin are no files",
+                      path);
+    } else {
+        const size_t size = fread(text, 1, TUNING_ROOM, stream);
+        if (ferror(stream)) {
+            command_error(cmd, "--tuning '%s': it cannot be read", path);
+        } else {
+            status = clattn_tune_load(ctx, text, size);
+            if (status != CLATTN_OK)
+                command_error(cmd, "--tuning '%s': %s", path, device->sentence);
+        }
+    }
+    free(text);
+    if (stream != NULL)
+        fclose(stream);
+    return status;
+}
+
+clattn_status command_device_tune(const command *cmd, command_device *device, clattn_context *ctx)
+{
+    const char *const tuning = device->tuning;
+    if (tuning == NULL || strcmp(tuning, "builtin") == 0)
+        return CLATTN_OK;
+    if (strcmp(tuning, "default") != 0)
+        return load_rows(cmd, device, tuning, ctx);
+    const clattn_status status = clattn_tune_reset(ctx, CLATTN_TUNING_DEFAULT);
+    if (status != CLATTN_OK)
+        command_fail(cmd, device, status);
+    return status;
+}
+
 /* Index -1: the CPU path. Prints the error. */
 static clattn_status open_index(const command *cmd, command_device *device,
                                 const clattn_device *devices, int index, clattn_context **ctx)
 {
     if (index >= 0)
         command_cache_begin(cmd, device);
-    const clattn_status status =
-        index < 0 ? clattn_context_create_cpu(&device->params, ctx)
-                  : clattn_context_create(devices[index].id, &device->params, ctx);
-    if (status != CLATTN_OK)
+    clattn_status status = index < 0
+                               ? clattn_context_create_cpu(&device->params, ctx)
+                               : clattn_context_create(devices[index].id, &device->params, ctx);
+    if (status != CLATTN_OK) {
         command_fail(cmd, device, status);
+        return status;
+    }
+    status = command_device_tune(cmd, device, *ctx);
+    if (status != CLATTN_OK)
+        clattn_context_destroy(ctx);
     return status;
 }
 

@@ -26,6 +26,8 @@ static void print_device(const clattn_device *device, size_t index, bool chosen)
     printf("%c %zu  %s\n", chosen ? '*' : ' ', index, device->name);
     printf("     platform     %s, %s\n", device->platform, device->version);
     printf("     driver       %s (%s)\n", device->driver, device->vendor);
+    if (device->architecture[0] != '\0')
+        printf("     architecture %s\n", device->architecture);
     printf("     %s, %u compute units, work-groups up to %u, %u KiB local memory\n",
            kind_names[device->kind], device->compute_units, device->max_work_group,
            (unsigned)(device->local_bytes / 1024));
@@ -60,6 +62,7 @@ static cJSON *device_json(const clattn_device *device, size_t index)
     cJSON_AddStringToObject(json, "platform", device->platform);
     cJSON_AddStringToObject(json, "version", device->version);
     cJSON_AddStringToObject(json, "driver", device->driver);
+    cJSON_AddStringToObject(json, "architecture", device->architecture);
     cJSON_AddNumberToObject(json, "compute_units", device->compute_units);
     cJSON_AddNumberToObject(json, "max_work_group", device->max_work_group);
     cJSON_AddNumberToObject(json, "local_bytes", (double)device->local_bytes);

@@ -17,6 +17,7 @@ static const SubCommand sub_commands[] = {
 #ifdef CLATTN_HAVE_VIPS
     {"smooth", clattn_command_smooth, "smooth a picture, keeping its edges"},
 #endif
+    {"tune", clattn_command_tune, "find the fastest values of the kernels' parameters"},
 };
 
 static void print_help(FILE *stream)

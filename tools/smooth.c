@@ -143,6 +143,7 @@ int clattn_command_smooth(int argc, char **argv)
          "lets devices of different kinds share a run; its last bits depend on which did what"},
         COMMAND_DEVICES_OPTION(s.device),
         COMMAND_CACHE_OPTION(s.device),
+        COMMAND_TUNING_OPTION(s.device),
     };
     const command cmd = {
         .name = "smooth",
