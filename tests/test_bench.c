@@ -208,7 +208,6 @@ static void test_oracle(void **state)
             bench_device device = {.cmd = &cmd};
             command_device_init(&device.chosen);
             device.chosen.text = "cpu";
-            assert_true(bench_tuning_read(&cmd, &device, "builtin"));
             assert_int_equal(bench_device_open(&device), CLATTN_OK);
             bench_row_measure(&device, &roofs, &settings, &row);
             bench_device_close(&device);
