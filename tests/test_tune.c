@@ -197,15 +197,18 @@ static void composed(void **state)
     for (int s = 0; s < 2; s++) {
         clattn_context *ctx = open_context(shapes[s], 0, 0);
         clattn_plan *plan = NULL;
-        const clattn_smooth_desc desc = {.height = 40,
-                                         .width = 60,
-                                         .agent_height = 4,
-                                         .agent_width = 4,
-                                         .sigma_color = 0.1f,
-                                         .sigma_space = 0.1f};
-        assert_int_equal(clattn_smooth_plan(ctx, &desc, &plan), CLATTN_OK);
+        /* The convolution is too large to be fused, and the pool has two kernels of one name. */
+        const clattn_agent_attention_desc desc = {.batch = 1,
+                                                  .heads = 2,
+                                                  .head_dim = 16,
+                                                  .height = 30,
+                                                  .width = 40,
+                                                  .agent_height = 3,
+                                                  .agent_width = 3,
+                                                  .dwc_size = 7};
+        assert_int_equal(clattn_agent_attention_plan(ctx, &desc, &plan), CLATTN_OK);
         assert_true(clattn_plan_tuning(plan, tuning, sizeof tuning) < sizeof tuning);
-        assert_non_null(strstr(tuning, "smooth "));
+        assert_non_null(strstr(tuning, "dwc "));
         assert_non_null(strstr(tuning, "agent_pool "));
         assert_non_null(strstr(tuning, "agent_aggregate "));
         assert_non_null(strstr(tuning, "agent_broadcast "));

@@ -150,6 +150,7 @@ static void choose_narrow(clattn_plan *plan, char *options, size_t room)
     clattn__attend *at = &plan->attend;
     const Attend *a = &plan->attend_args;
     const bool gather = at->stage == 1;
+    plan->tuned[KERNEL_ATTEND] = (clattn__tuned){.kernel = NULL}; /* of a tile that was refused */
     at->shape = CLATTN_SHAPE_WIDE;
     at->work_group = 1;
     at->query_block = NARROW_QUERY_BLOCK;
