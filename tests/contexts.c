@@ -22,6 +22,11 @@ bool contexts_reduced(void)
     return setting("CLATTN_TEST_REDUCED") != NULL;
 }
 
+bool contexts_reduced_for(clattn_type type)
+{
+    return contexts_reduced() || (type == CLATTN_F16 && setting("CLATTN_TEST_FULL") == NULL);
+}
+
 int contexts_none(void)
 {
     fprintf(stderr, "no device to test on\n");

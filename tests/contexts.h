@@ -7,6 +7,7 @@
  *     CLATTN_TEST_WG       one work-group size of the tile shape
  *     CLATTN_TEST_REQUIRE  "1": no device at all is a failure (else exit code 77, a skip)
  *     CLATTN_TEST_REDUCED  "1": smaller tensors and fewer of them, for interpreters of kernels
+ *     CLATTN_TEST_FULL     "1": f16 with all tensors; else with the smaller ones, since the kernels differ in loads and stores alone
  *     CLATTN_TEST_FRESH    "1": no buffer is used twice (fresh_cl.h), for Oclgrind's search for uninitialised reads
  */
 #ifndef CLATTN_TESTS_CONTEXTS_H
@@ -40,5 +41,6 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
 int contexts_none(void);
 
 bool contexts_reduced(void);
+bool contexts_reduced_for(clattn_type type);
 
 #endif

@@ -224,7 +224,7 @@ static void test_refusals(void **state)
     expect("f32 or f16");
     assert_int_equal(run("--plot picture.bmp"), 2);
     expect(".svg or .png");
-    assert_int_equal(run("--tuning /nonexistent/rows"), 2);
+    assert_int_equal(run("--tuning /nonexistent/rows"), 1);
     expect("/nonexistent/rows");
     assert_int_equal(run("--fail-above 5"), 2);
     expect("needs --baseline");

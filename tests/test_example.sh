@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # shellcheck disable=SC2016
-sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/readme.c"
+awk '/^```c$/ { inside = 1; next } inside && /^```$/ { exit } inside' "$source/README.md" >"$work/readme.c"
 diff "$work/readme.c" "$source/examples/smallest.c"
 
 meson install -C "$build" --no-rebuild --quiet --destdir "$work/root"

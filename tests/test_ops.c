@@ -47,7 +47,7 @@ static void *copied(const void *from, size_t count, size_t size)
 /* The smoothing filter has one type. */
 static void make_cases(clattn_type type, answers *all)
 {
-    const bool small = contexts_reduced();
+    const bool small = contexts_reduced_for(type);
     const case_agent *agent = case_agent_list(small, &all->agents);
     const case_attention *attention = case_attention_list(small, &all->attentions);
     const case_dwc *dwc = case_dwc_list(small, &all->dwcs);

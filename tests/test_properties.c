@@ -40,13 +40,14 @@ static float *results(int64_t count)
 static void test_random(void **state)
 {
     const setup *s = *state;
-    const int count = contexts_reduced() ? RANDOM_SMALL : RANDOM_CASES;
+    const bool small = contexts_reduced_for(s->bits.desc.type);
+    const int count = small ? RANDOM_SMALL : RANDOM_CASES;
     fill_random random = {fill_seed()};
 
     for (int i = 0; i < count; i++) {
         case_agent c;
         case_agent_data data;
-        case_agent_random(&random, contexts_reduced(), &c);
+        case_agent_random(&random, small, &c);
         c.desc.type = s->bits.desc.type;
         const guard_layout layout = (guard_layout)fill_range(&random, 0, GUARD_LAYOUTS - 1);
         case_agent_fill(&c, fill_next(&random), &data);
