@@ -230,7 +230,8 @@ clattn_status clattn__engine_run(clattn__engine *e, const clattn__engine_pass *p
     e->pass = pass;
     e->next = e->finished = 0;
     e->redos = e->in_hand = 0;
-    e->finishing = e->stopping = false;
+    e->finishing = false;
+    e->stopping = false;
     e->failure = CLATTN_OK;
     if (pass->concurrent)
         clattn__engine_run_lanes(e);
