@@ -107,7 +107,7 @@ smooth_features_wide(const Features args, __global const float *restrict rgb,
     const int top = map_y > 0 ? y - 1 : y;
     const int bottom = map_y + 1 < args.map_h ? y + 1 : y;
     const size_t pixel = (size_t)y * (size_t)args.width + (size_t)x;
-    float sums[SUMS + 2 * WIDTH];
+    float sums[SUMS + 2 * WIDTH] = {0.0f}; /* the last vector reads beyond the segment */
 
     sum_columns(&args, rgb, x, count, top, bottom, sums);
     mean_columns(&args, x, count, bottom - top + 1, sums);
