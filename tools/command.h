@@ -85,7 +85,7 @@ typedef struct command_device {
 #define COMMAND_CACHE_OPTION(device)                                                               \
     {                                                                                              \
         "--cache", "DIR", COMMAND_TEXT, &(device).cache, 0, 0,                                     \
-            "where compiled kernels are kept, or none (clattn in the user's cache directory)"      \
+            "where compiled kernels are kept, or none (the user's; none on PoCL)"      \
     }
 
 /* The --device option for a command's table. */
@@ -127,10 +127,11 @@ void command_device_init(command_device *device);
 void command_device_end(command_device *device);
 
 /*
- * Sets params.cache as --cache says; without it, to clattn in $XDG_CACHE_HOME or ~/.cache. Where there cannot be such a
- * directory the kernels are compiled each time: a warning says so if it was asked for by name.
+ * Sets params.cache as --cache says for the device that is opened next; without --cache, to clattn in $XDG_CACHE_HOME or
+ * ~/.cache, and to none on PoCL, which has a cache of its own. Where there cannot be such a directory the kernels are compiled
+ * each time: a warning says so if it was asked for by name.
  */
-void command_cache_begin(const command *cmd, command_device *device);
+void command_cache_begin(const command *cmd, command_device *device, const clattn_device *opened);
 
 /*
  * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also

@@ -18,12 +18,16 @@ static bool default_directory(char *path, size_t size)
     return length > 0 && (size_t)length < size;
 }
 
-void command_cache_begin(const command *cmd, command_device *device)
+/* PoCL keeps on disk what it compiled, and compiles a second time to hand a binary out: a second copy costs seconds. */
+static bool has_own_cache(const clattn_device *opened)
+{
+    return strcmp(opened->platform, "Portable Computing Language") == 0;
+}
+
+static void open_directory(const command *cmd, command_device *device)
 {
     char path[4096];
     const char *directory = device->cache;
-    if (device->cache_dir != NULL || (directory != NULL && strcmp(directory, "none") == 0))
-        return;
     if (directory == NULL && default_directory(path, sizeof path))
         directory = path;
     if (directory == NULL)
@@ -32,5 +36,14 @@ void command_cache_begin(const command *cmd, command_device *device)
     if (clattn_cache_dir_create(directory, 0, log, &device->cache_dir) != CLATTN_OK && log != NULL)
         command_error(cmd, "%s; going on without it", device->sentence);
     device->sentence[0] = '\0';
-    device->params.cache = clattn_cache_dir_callbacks(device->cache_dir);
+}
+
+void command_cache_begin(const command *cmd, command_device *device, const clattn_device *opened)
+{
+    const char *const directory = device->cache;
+    const bool none =
+        directory != NULL ? strcmp(directory, "none") == 0 : has_own_cache(opened);
+    if (!none && device->cache_dir == NULL)
+        open_directory(cmd, device);
+    device->params.cache = clattn_cache_dir_callbacks(none ? NULL : device->cache_dir);
 }

@@ -181,7 +181,7 @@ static clattn_status open_index(const command *cmd, command_device *device,
                                 const clattn_device *devices, int index, clattn_context **ctx)
 {
     if (index >= 0)
-        command_cache_begin(cmd, device);
+        command_cache_begin(cmd, device, &devices[index]);
     clattn_status status = index < 0
                                ? clattn_context_create_cpu(&device->params, ctx)
                                : clattn_context_create(devices[index].id, &device->params, ctx);
