@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench_data.h"
-#include "bench_roofs.h"
+#include "bench/data.h"
+#include "bench/roofs.h"
 
 static const command cmd = {.name = "bench"};
 
