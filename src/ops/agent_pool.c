@@ -1,4 +1,6 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
+#include <stdio.h>
+
 #include "cpu/cpu.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
@@ -6,10 +8,24 @@
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
 
-/* The items of both kernels for `places` places, as kernels/args.h numbers them. */
-static void launch_items(const Pool *a, int64_t places, int64_t pictures, size_t items[3])
+/* The vectors of 16 channels that agent_pool_wide adds side by side; 0: agent_pool_partial takes its place. */
+static int wide_vectors(const clattn_plan *plan)
 {
-    items[0] = (size_t)a->heads * (size_t)a->dim;
+    const i32 vectors = plan->pool_args.dim / 16;
+
+    if (plan->ctx->params.shape != CLATTN_SHAPE_WIDE)
+        return 0;
+    return vectors >= 4 ? 4 : vectors >= 2 ? 2 : vectors;
+}
+
+/* The items of a kernel for `places` places, as kernels/args.h numbers them. */
+static void launch_items(const clattn_plan *plan, int index, int64_t places, int64_t pictures,
+                         size_t items[3])
+{
+    const Pool *a = &plan->pool_args;
+    const bool wide = index == KERNEL_PARTIAL && wide_vectors(plan) > 0;
+
+    items[0] = wide ? 1 : (size_t)a->heads * (size_t)a->dim;
     items[1] = (size_t)places;
     items[2] = (size_t)pictures;
 }
@@ -22,7 +38,15 @@ static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name,
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
 
     nothing.heads = 0;
-    launch_items(&plan->pool_args, s->agents * slots, s->batch * s->windows, trial.items);
+    launch_items(plan, index, s->agents * slots, s->batch * s->windows, trial.items);
+    if (index == KERNEL_PARTIAL && wide_vectors(plan) > 0) {
+        const char *type = clattn__type_option(plan->desc.type);
+        clattn__kernel_spec wide = {
+            .file = "agent_pool_wide", .name = "agent_pool_wide", .local = {1, 1, 1}};
+        snprintf(wide.options, sizeof wide.options, "-DVECTORS=%d%s%s", wide_vectors(plan),
+                 *type != '\0' ? " " : "", type);
+        return clattn__plan_kernel(plan, index, &wide, &trial);
+    }
     return clattn__plan_items(plan, index, "agent_pool", name, clattn__type_option(plan->desc.type),
                               trial.items[0], &trial);
 }
@@ -123,7 +147,7 @@ static clattn_status partial_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->q->mem, w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(&a, a.count, w->pictures, items);
+    launch_items(w->ws->plan, KERNEL_PARTIAL, a.count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items);
 }
 
@@ -141,7 +165,7 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(&a, count, w->pictures, items);
+    launch_items(w->ws->plan, KERNEL_MERGE, count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items);
 }
 
