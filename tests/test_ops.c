@@ -194,7 +194,8 @@ static int close_context(void **state)
     return 0;
 }
 
-int main(void)
+/* The argument: a test's name, `*` and `?` as in a shell; without one all tests run. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variant),   cmocka_unit_test(test_agent_attention),
@@ -204,6 +205,8 @@ int main(void)
     contexts_list list;
     int failed = 0;
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     contexts_find(true, &list);
     if (list.count == 0)
         return contexts_none();
