@@ -1,5 +1,6 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
 #include "cpu/cpu.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
 
@@ -14,22 +15,22 @@ static void launch_items(const Pool *a, int64_t places, int64_t pictures, size_t
     items[2] = (size_t)pictures;
 }
 
-static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name, int64_t slots,
-                                 int buffers)
+static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots, int buffers)
 {
     const clattn__shape *s = &plan->shape;
     Pool nothing = plan->pool_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
+    clattn__kernel_spec spec;
 
     nothing.heads = 0;
     launch_items(&plan->pool_args, s->agents * slots, s->batch * s->windows, trial.items);
-    return clattn__plan_items(plan, index, "agent_pool", name, clattn__type_option(plan->desc.type),
-                              trial.items[0], &trial);
+    clattn__form_pool(&spec, plan->desc.type, index == KERNEL_MERGE);
+    return clattn__plan_items(plan, index, spec, trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
 {
-    return plan_kernel(plan, KERNEL_MERGE, "agent_pool_merge", 1, 2);
+    return plan_kernel(plan, KERNEL_MERGE, 1, 2);
 }
 
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
@@ -70,7 +71,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, "agent_pool_partial", slots, 3));
+        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots, 3));
         if (slots > 1)
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
