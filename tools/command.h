@@ -18,6 +18,7 @@
 int clattn_command_devices(int argc, char **argv);
 int clattn_command_check(int argc, char **argv);
 int clattn_command_bench(int argc, char **argv);
+int clattn_command_kernels(int argc, char **argv);
 int clattn_command_smooth(int argc, char **argv);
 int clattn_command_tune(int argc, char **argv);
 

@@ -14,6 +14,7 @@ static const SubCommand sub_commands[] = {
     {"devices", clattn_command_devices, "list the devices and which one would be used"},
     {"check", clattn_command_check, "run recorded cases on a device and compare"},
     {"bench", clattn_command_bench, "measure a device and every operator on it"},
+    {"kernels", clattn_command_kernels, "list every kernel in every form, or write them to files"},
 #ifdef CLATTN_HAVE_VIPS
     {"smooth", clattn_command_smooth, "smooth a picture, keeping its edges"},
 #endif

@@ -7,6 +7,7 @@
 #include "clattn/context.h"
 #include "clattn/filter.h"
 #include "clattn/io.h"
+#include "clattn/kernels.h"
 #include "clattn/ops.h"
 #include "clattn/tensor.h"
 #include "clattn/tile.h"

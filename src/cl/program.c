@@ -12,12 +12,6 @@
 #include "cl/programs.h"
 #include "cl/stored.h"
 
-/*
- * What every program is compiled with. No space before or after: some compilers refuse an empty
- * option.
- */
-#define COMMON_OPTIONS "-cl-std=CL1.2 -cl-mad-enable"
-
 const clattn__source *(*clattn__source_hook)(const char *name) = NULL;
 
 /* A program that is built. */
@@ -150,7 +144,7 @@ static program *find(const clattn_context *ctx, const clattn__kernel_spec *spec)
 static clattn__recipe recipe_of(const clattn__source *source, const clattn__kernel_spec *spec)
 {
     clattn__recipe r = {.source = source, .spec = spec};
-    snprintf(r.options, sizeof r.options, COMMON_OPTIONS "%s%s", spec->options[0] ? " " : "",
+    snprintf(r.options, sizeof r.options, CLATTN__COMMON_OPTIONS "%s%s", spec->options[0] ? " " : "",
              spec->options);
     return r;
 }

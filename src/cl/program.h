@@ -5,6 +5,12 @@
 #include "base/context.h"
 #include "cl/cl.h"
 
+/*
+ * What every program is compiled with. No space before or after: some compilers refuse an empty
+ * option.
+ */
+#define CLATTN__COMMON_OPTIONS "-cl-std=CL1.2 -cl-mad-enable"
+
 /* A kernel, and what compilers that specialise at the first launch (PoCL) do so by. */
 typedef struct clattn__kernel_spec {
     const char *file, *name; /* literals: they are kept */
@@ -15,7 +21,7 @@ typedef struct clattn__kernel_spec {
 
 /*
  * Makes a kernel object of its own from kernels/<file>.cl. The program (args.h, the parts that
- * kernels/parts.txt names, the file; options "-cl-std=CL1.2 -cl-mad-enable " + options) is taken
+ * kernels/parts.txt names, the file; options CLATTN__COMMON_OPTIONS " " + options) is taken
  * from the caller's cache or built, once per context, and kept in memory. A failed build is logged
  * with kernel, options and the compiler's whole output, and gives CLATTN_E_BUILD.
  */

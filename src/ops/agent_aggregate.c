@@ -1,8 +1,7 @@
 /* Stage 1: every agent gathers from all tokens, leaf by leaf; where there are several leaves their states are merged. */
-#include <stdio.h>
-
 #include "cpu/cpu.h"
 #include "ops/bias.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
 
@@ -24,20 +23,16 @@ static void merge_items(const clattn_plan *plan, size_t items[3])
 
 clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
 {
-    const char *type = clattn__type_option(plan->desc.type);
     Merge nothing = plan->merge_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 2};
+    clattn__kernel_spec spec;
 
     nothing.dim_v = 0;
     merge_items(plan, trial.items);
-    if (merges_wide(plan)) {
-        clattn__kernel_spec spec = {
-            .file = "agent_merge_wide", .name = "agent_merge_wide", .local = {1, 1, 1}};
-        snprintf(spec.options, sizeof spec.options, "%s", type);
+    clattn__form_merge(&spec, plan->desc.type, plan->ctx->params.shape);
+    if (merges_wide(plan))
         return clattn__plan_kernel(plan, KERNEL_MERGE, &spec, &trial);
-    }
-    return clattn__plan_items(plan, KERNEL_MERGE, "agent_merge", "agent_merge", type,
-                              trial.items[0], &trial);
+    return clattn__plan_items(plan, KERNEL_MERGE, spec, trial.items[0], &trial);
 }
 
 clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,

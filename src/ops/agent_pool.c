@@ -1,7 +1,6 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
-#include <stdio.h>
-
 #include "cpu/cpu.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
 
@@ -30,30 +29,26 @@ static void launch_items(const clattn_plan *plan, int index, int64_t places, int
     items[2] = (size_t)pictures;
 }
 
-static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name, int64_t slots,
-                                 int buffers)
+static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots, int buffers)
 {
     const clattn__shape *s = &plan->shape;
     Pool nothing = plan->pool_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
+    clattn__kernel_spec spec;
 
     nothing.heads = 0;
     launch_items(plan, index, s->agents * slots, s->batch * s->windows, trial.items);
     if (index == KERNEL_PARTIAL && wide_vectors(plan) > 0) {
-        const char *type = clattn__type_option(plan->desc.type);
-        clattn__kernel_spec wide = {
-            .file = "agent_pool_wide", .name = "agent_pool_wide", .local = {1, 1, 1}};
-        snprintf(wide.options, sizeof wide.options, "-DVECTORS=%d%s%s", wide_vectors(plan),
-                 *type != '\0' ? " " : "", type);
-        return clattn__plan_kernel(plan, index, &wide, &trial);
+        clattn__form_pool_wide(&spec, plan->desc.type, wide_vectors(plan));
+        return clattn__plan_kernel(plan, index, &spec, &trial);
     }
-    return clattn__plan_items(plan, index, "agent_pool", name, clattn__type_option(plan->desc.type),
-                              trial.items[0], &trial);
+    clattn__form_pool(&spec, plan->desc.type, index == KERNEL_MERGE);
+    return clattn__plan_items(plan, index, spec, trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
 {
-    return plan_kernel(plan, KERNEL_MERGE, "agent_pool_merge", 1, 2);
+    return plan_kernel(plan, KERNEL_MERGE, 1, 2);
 }
 
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
@@ -94,7 +89,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, "agent_pool_partial", slots, 3));
+        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots, 3));
         if (slots > 1)
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }

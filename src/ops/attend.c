@@ -1,22 +1,15 @@
 #include "ops/attend.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "cl/device.h"
-#include "cl/tune_rows.h"
 #include "cpu/cpu.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 
 enum { KERNEL_ATTEND };
 
 #define BUFFERS 9
-
-/* Tokens per step of agent_aggregate_narrow, queries per work-item of agent_broadcast_narrow, and their widest rows. */
-#define NARROW_STEP        128
-#define NARROW_QUERY_BLOCK 256
-#define NARROW_WIDTH       8
 
 /* Most agents per tile of the wide shape and the CPU path; the logits of a tile stay in the nearest cache. */
 #define TILE_MAX  64
@@ -94,8 +87,15 @@ static void launch_items(const clattn__attend *at, const Attend *a, int64_t coun
     }
 }
 
+static clattn__head head_of(const clattn_plan *plan)
+{
+    return (clattn__head){.dim = (int)plan->attend_args.dim,
+                          .dim_v = (int)plan->attend_args.dim_v,
+                          .type = plan->desc.type};
+}
+
 /* The tile shape with work-groups of `tile`, as tuned. */
-static void choose_tile(clattn_plan *plan, const clattn__tile_row *tile, char *options, size_t room)
+static void choose_tile(clattn_plan *plan, const clattn__tile_row *tile, clattn__kernel_spec *spec)
 {
     clattn__attend *at = &plan->attend;
     const Attend *a = &plan->attend_args;
@@ -107,13 +107,14 @@ static void choose_tile(clattn_plan *plan, const clattn__tile_row *tile, char *o
     at->work_group = tile->work_group;
     at->query_block = tile->tile_q;
     at->value_blocks = (int)clattn__ceil_div(a->dim_v, v->block_dv);
-    snprintf(options, room, "-DD=%d -DDV=%d -DSTAGE=%d -DWG=%d -DTQ=%d -DTK=%d -DDC=%d -DDVB=%d",
-             (int)a->dim, (int)a->dim_v, at->stage, tile->work_group, tile->tile_q, tile->tile_k,
-             (int)v->chunk_d, (int)v->block_dv);
+    clattn__tile_row tuned = *tile;
+    tuned.chunk_d = v->chunk_d;
+    tuned.block_dv = v->block_dv;
+    clattn__form_tile(spec, head_of(plan), at->stage, tuned);
 }
 
 /* The wide shape, as tuned. */
-static void choose_wide(clattn_plan *plan, char *options, size_t room)
+static void choose_wide(clattn_plan *plan, clattn__kernel_spec *spec)
 {
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
@@ -131,33 +132,32 @@ static void choose_wide(clattn_plan *plan, char *options, size_t room)
     at->value_blocks = 1;
     if (gather)
         a->tile = (i32)agent_tile(a->queries, v->agents);
-    snprintf(options, room, "-DD=%d -DDV=%d -DROWS=%d -DVECTORS=%d -D%s=%d", (int)a->dim,
-             (int)a->dim_v, (int)v->rows, (int)v->vectors, gather ? "STEP" : "QUERY_BLOCK",
-             gather ? (int)wide->step : (int)v->query_block);
+    clattn__form_wide(spec, head_of(plan), at->stage,
+                      (clattn__wide_row){.rows = v->rows,
+                                         .vectors = v->vectors,
+                                         .step = wide->step,
+                                         .query_block = v->query_block});
 }
 
 /* Whether the wide shape runs the kernels for narrow rows (kernels/narrow.clh), which know neither agent bias nor convolution. */
 static bool is_narrow(const clattn_plan *plan)
 {
     const Attend *a = &plan->attend_args;
-    return a->dim <= NARROW_WIDTH && a->dim_v <= NARROW_WIDTH && a->dwc_size == 0 &&
+    return a->dim <= CLATTN__NARROW_WIDTH && a->dim_v <= CLATTN__NARROW_WIDTH && a->dwc_size == 0 &&
            !plan->desc.has_bias;
 }
 
 /* The wide shape for narrow rows; nothing to tune. */
-static void choose_narrow(clattn_plan *plan, char *options, size_t room)
+static void choose_narrow(clattn_plan *plan, clattn__kernel_spec *spec)
 {
     clattn__attend *at = &plan->attend;
-    const Attend *a = &plan->attend_args;
-    const bool gather = at->stage == 1;
     plan->tuned[KERNEL_ATTEND] = (clattn__tuned){.kernel = NULL}; /* of a tile that was refused */
     at->shape = CLATTN_SHAPE_WIDE;
     at->work_group = 1;
-    at->query_block = NARROW_QUERY_BLOCK;
+    at->query_block = CLATTN__NARROW_QUERY_BLOCK;
     at->value_blocks = 1;
-    snprintf(options, room, "-DD=%d -DDV=%d -DWIDTH=%d -D%s=%d", (int)a->dim, (int)a->dim_v,
-             clattn__vector_floats(plan->ctx->device.vector_width), gather ? "STEP" : "QUERY_BLOCK",
-             gather ? NARROW_STEP : NARROW_QUERY_BLOCK);
+    clattn__form_narrow(spec, head_of(plan), at->stage,
+                        clattn__vector_floats(plan->ctx->device.vector_width));
 }
 
 /* Builds one variant and tries it; `tile` NULL is the wide shape. */
@@ -165,23 +165,14 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *tile
 {
     clattn__attend *at = &plan->attend;
     Attend *a = &plan->attend_args;
-    const char *type = clattn__type_option(plan->desc.type);
-    clattn__kernel_spec spec = {.local = {tile != NULL ? (size_t)tile->work_group : 1, 1, 1}};
+    clattn__kernel_spec spec;
 
-    if (tile != NULL) {
-        spec.file = "attend_tile";
-        choose_tile(plan, tile, spec.options, sizeof spec.options);
-    } else if (is_narrow(plan)) {
-        spec.file = at->stage == 1 ? "agent_aggregate_narrow" : "agent_broadcast_narrow";
-        choose_narrow(plan, spec.options, sizeof spec.options);
-    } else {
-        spec.file = at->stage == 1 ? "agent_aggregate_wide" : "agent_broadcast_wide";
-        choose_wide(plan, spec.options, sizeof spec.options);
-    }
-    spec.name = spec.file;
-    const size_t length = strlen(spec.options);
-    snprintf(spec.options + length, sizeof spec.options - length, "%s%s", *type != '\0' ? " " : "",
-             type);
+    if (tile != NULL)
+        choose_tile(plan, tile, &spec);
+    else if (is_narrow(plan))
+        choose_narrow(plan, &spec);
+    else
+        choose_wide(plan, &spec);
     cut(plan->ctx, at, a);
     Attend nothing = *a;
     nothing.first = 0;

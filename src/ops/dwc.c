@@ -1,23 +1,22 @@
 /* The depthwise convolution alone; agent_broadcast also uses it where it cannot fuse its own. */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "cpu/cpu.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 
 enum { KERNEL_DWC };
 
-/*
- * Neighbouring tokens per item, whose sums fill the registers of small CPUs, and channels: as many as vectors of CPU devices hold, or
- * as one load of a GPU's item; items of one head each.
- */
+/* Tokens and channels per item, as tuned; no item has channels of two heads. */
 static const clattn__tune_values *item_values(clattn_plan *plan)
 {
-    clattn__tune_values *values = clattn__plan_tune(
-        plan, KERNEL_DWC, "dwc",
-        (clattn__tune_values){.channels = plan->ctx->params.shape == CLATTN_SHAPE_WIDE ? 16 : 4,
-                              .tokens = 4,
-                              .items = CLATTN__GROUP_ITEMS});
+    const bool wide = plan->ctx->params.shape == CLATTN_SHAPE_WIDE;
+    clattn__tune_values *values =
+        clattn__plan_tune(plan, KERNEL_DWC, "dwc",
+                          (clattn__tune_values){.channels = wide ? CLATTN__DWC_WIDE_CHANNELS
+                                                                 : CLATTN__DWC_TILE_CHANNELS,
+                                                .tokens = CLATTN__DWC_TOKENS,
+                                                .items = CLATTN__GROUP_ITEMS});
     while (plan->dwc_args.dim % values->channels != 0)
         values->channels /= 2;
     return values;
@@ -37,15 +36,13 @@ static clattn_status plan_kernel(clattn_plan *plan)
     const clattn__tune_values *values = item_values(plan);
     Dwc nothing = plan->dwc_args;
     clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
-    const char *type = clattn__type_option(plan->dwc_desc.type);
-    char options[96];
+    clattn__kernel_spec spec;
 
     nothing.heads = 0;
     launch_items(plan, &plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
-    snprintf(options, sizeof options, "-DCHANNELS=%d -DTOKENS=%d -DSIZE=%d%s%s",
-             (int)values->channels, (int)values->tokens, (int)nothing.size,
-             *type != '\0' ? " " : "", type);
-    return clattn__plan_items(plan, KERNEL_DWC, "dwc", "dwc", options, trial.items[0], &trial);
+    clattn__form_dwc(&spec, plan->dwc_desc.type, (int)values->channels, (int)values->tokens,
+                     (int)nothing.size);
+    return clattn__plan_items(plan, KERNEL_DWC, spec, trial.items[0], &trial);
 }
 
 clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,

@@ -102,16 +102,15 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
     return status;
 }
 
-clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
-                                 const char *options, size_t row, const clattn__trial *trial)
+clattn_status clattn__plan_items(clattn_plan *plan, int index, clattn__kernel_spec spec, size_t row,
+                                 const clattn__trial *trial)
 {
     const size_t limit = plan->ctx->params.max_work_group;
-    clattn__kernel_spec spec = {.file = file, .name = name};
     clattn_status status = CLATTN_OK;
 
-    snprintf(spec.options, sizeof spec.options, "%s", options);
     if (plan->tuned[index].kernel == NULL)
-        clattn__plan_tune(plan, index, file, (clattn__tune_values){.items = CLATTN__GROUP_ITEMS});
+        clattn__plan_tune(plan, index, spec.file,
+                          (clattn__tune_values){.items = CLATTN__GROUP_ITEMS});
     const size_t wanted = (size_t)plan->tuned[index].values.items;
     for (size_t group = limit < wanted ? limit : wanted;; group /= 2) {
         spec.local[0] = row < group ? row : group;
@@ -123,11 +122,6 @@ clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file,
             return status;
         clattn__plan_refused(plan, group);
     }
-}
-
-const char *clattn__type_option(clattn_type type)
-{
-    return type == CLATTN_F16 ? "-DCLATTN_HALF=1" : "";
 }
 
 const clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan)

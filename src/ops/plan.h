@@ -79,15 +79,12 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
                                   const clattn__trial *trial);
 
 /*
- * The same for a kernel that takes any work-group: as many items as clattn__plan_tune() has said, by the name of `file` where it has not
+ * The same for a kernel that takes any work-group: as many items as clattn__plan_tune() has said, by the name of spec.file where it has not
  * been asked before; up to `row` of them along the first axis (items that belong together in memory; the model fixes their number,
  * not the picture), the others along the second. Fewer where the device refuses them.
  */
-clattn_status clattn__plan_items(clattn_plan *plan, int index, const char *file, const char *name,
-                                 const char *options, size_t row, const clattn__trial *trial);
-
-/* The option that gives a program its storage; "" is f32. */
-const char *clattn__type_option(clattn_type type);
+clattn_status clattn__plan_items(clattn_plan *plan, int index, clattn__kernel_spec spec, size_t row,
+                                 const clattn__trial *trial);
 
 /* The CPU path's operators for the plan's storage. */
 const struct clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan);

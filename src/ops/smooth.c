@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 #include "cl/device.h"
-#include "cl/tune_rows.h"
 #include "cpu/cpu.h"
+#include "ops/forms.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
 
@@ -27,9 +27,6 @@ enum {
 
 /* Norms are cut into launches of whole blocks of so many rows. */
 #define NORM_ROWS CLATTN__CPU_QUERY_BLOCK
-
-/* Pixels per work-item of smooth_features_wide. */
-#define PICTURE_SEGMENT 128
 
 #define DEFAULT_AGENTS      24
 #define DEFAULT_SIGMA_COLOR 0.08f
@@ -106,7 +103,8 @@ int32_t clattn__smooth_rounds(const clattn_smooth_desc *desc)
 static void feature_items(const clattn_plan *plan, const Features *args, size_t items[3])
 {
     const bool wide = plan->ctx->params.shape == CLATTN_SHAPE_WIDE;
-    items[0] = (size_t)(wide ? clattn__ceil_div(args->width, PICTURE_SEGMENT) : args->width);
+    items[0] =
+        (size_t)(wide ? clattn__ceil_div(args->width, CLATTN__PICTURE_SEGMENT) : args->width);
     items[1] = (size_t)args->height;
     items[2] = 1;
 }
@@ -115,17 +113,15 @@ static clattn_status plan_features(clattn_plan *plan)
 {
     Features no_picture = plan->features_args;
     clattn__trial picture = {.nothing = &no_picture, .bytes = sizeof no_picture, .buffers = 3};
-    clattn__kernel_spec wide = {
-        .file = "smooth_wide", .name = "smooth_features_wide", .local = {1, 1, 1}};
+    const clattn_kernel_shape shape = plan->ctx->params.shape;
+    clattn__kernel_spec spec;
 
     feature_items(plan, &no_picture, picture.items);
     no_picture.width = 0;
-    if (plan->ctx->params.shape != CLATTN_SHAPE_WIDE)
-        return clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", "",
-                                  PICTURE_ROW, &picture);
-    snprintf(wide.options, sizeof wide.options, "-DWIDTH=%d -DSEGMENT=%d",
-             clattn__vector_floats(plan->ctx->device.vector_width), PICTURE_SEGMENT);
-    return clattn__plan_kernel(plan, KERNEL_FEATURES, &wide, &picture);
+    clattn__form_features(&spec, shape, clattn__vector_floats(plan->ctx->device.vector_width));
+    if (shape == CLATTN_SHAPE_WIDE)
+        return clattn__plan_kernel(plan, KERNEL_FEATURES, &spec, &picture);
+    return clattn__plan_items(plan, KERNEL_FEATURES, spec, PICTURE_ROW, &picture);
 }
 
 static clattn_status plan_kernels(clattn_plan *plan)
@@ -136,10 +132,11 @@ static clattn_status plan_kernels(clattn_plan *plan)
                                 .bytes = sizeof no_rows,
                                 .buffers = 2,
                                 .items = {(size_t)plan->shape.agents, 1, 1}};
+    clattn__kernel_spec spec;
 
     CLATTN_TRY(plan_features(plan));
-    CLATTN_TRY(
-        clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", "", PICTURE_ROW, &rows));
+    clattn__form_norms(&spec);
+    CLATTN_TRY(clattn__plan_items(plan, KERNEL_NORMS, spec, PICTURE_ROW, &rows));
 out:
     return status;
 }
