@@ -1,4 +1,6 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
+#include <stdio.h>
+
 #include "cpu/cpu.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
@@ -6,30 +8,53 @@
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
 
-/* The items of both kernels for `places` places, as kernels/args.h numbers them. */
-static void launch_items(const Pool *a, int64_t places, int64_t pictures, size_t items[3])
+/* The vectors of 16 channels that the kernels of agent_pool_wide add side by side; 0: those of agent_pool take their place. */
+static int wide_vectors(const clattn_plan *plan)
 {
-    items[0] = (size_t)a->heads * (size_t)a->dim;
+    const i32 vectors = plan->pool_args.dim / 16;
+
+    if (plan->ctx->params.shape != CLATTN_SHAPE_WIDE)
+        return 0;
+    return vectors >= 4 ? 4 : vectors >= 2 ? 2 : vectors;
+}
+
+/* The items of a kernel for `places` places, as kernels/args.h numbers them. */
+static void launch_items(const clattn_plan *plan, int64_t places, int64_t pictures, size_t items[3])
+{
+    const Pool *a = &plan->pool_args;
+
+    items[0] = wide_vectors(plan) > 0 ? 1 : (size_t)a->heads * (size_t)a->dim;
     items[1] = (size_t)places;
     items[2] = (size_t)pictures;
 }
 
-static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name, int64_t slots,
-                                 int buffers)
+static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots)
 {
     const clattn__shape *s = &plan->shape;
+    const bool merge = index == KERNEL_MERGE;
+    const int vectors = wide_vectors(plan);
+    const char *type = clattn__type_option(plan->desc.type);
     Pool nothing = plan->pool_args;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = merge ? 2 : 3};
 
     nothing.heads = 0;
-    launch_items(&plan->pool_args, s->agents * slots, s->batch * s->windows, trial.items);
-    return clattn__plan_items(plan, index, "agent_pool", name, clattn__type_option(plan->desc.type),
+    launch_items(plan, s->agents * slots, s->batch * s->windows, trial.items);
+    if (vectors > 0) {
+        clattn__kernel_spec wide = {.file = "agent_pool_wide",
+                                    .name = merge ? "agent_pool_merge_wide" : "agent_pool_wide",
+                                    .local = {1, 1, 1}};
+        snprintf(wide.options, sizeof wide.options, "-DVECTORS=%d%s%s", vectors,
+                 *type != '\0' ? " " : "", type);
+        return clattn__plan_kernel(plan, index, &wide, &trial);
+    }
+    return clattn__plan_items(plan, index, "agent_pool",
+                              merge ? "agent_pool_merge" : "agent_pool_partial", type,
                               trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
 {
-    return plan_kernel(plan, KERNEL_MERGE, "agent_pool_merge", 1, 2);
+    return plan_kernel(plan, KERNEL_MERGE, 1);
 }
 
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
@@ -70,7 +95,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, "agent_pool_partial", slots, 3));
+        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots));
         if (slots > 1)
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
@@ -123,7 +148,7 @@ static clattn_status partial_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->q->mem, w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(&a, a.count, w->pictures, items);
+    launch_items(w->ws->plan, a.count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items);
 }
 
@@ -141,7 +166,7 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(&a, count, w->pictures, items);
+    launch_items(w->ws->plan, count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items);
 }
 
