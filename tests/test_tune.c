@@ -209,7 +209,8 @@ static void composed(void **state)
         assert_int_equal(clattn_agent_attention_plan(ctx, &desc, &plan), CLATTN_OK);
         assert_true(clattn_plan_tuning(plan, tuning, sizeof tuning) < sizeof tuning);
         assert_non_null(strstr(tuning, "dwc "));
-        assert_non_null(strstr(tuning, "agent_pool "));
+        /* In the wide shape there is nothing to tune in the pool. */
+        assert_true((strstr(tuning, "agent_pool ") != NULL) == (shapes[s] == CLATTN_SHAPE_TILE));
         assert_non_null(strstr(tuning, "agent_aggregate "));
         assert_non_null(strstr(tuning, "agent_broadcast "));
         assert_true((strstr(tuning, "chunk_d") != NULL) == (shapes[s] == CLATTN_SHAPE_TILE));

@@ -7,7 +7,7 @@
 enum { KERNEL_PARTIAL, KERNEL_MERGE };
 enum { SCRATCH_SUMS };
 
-/* The vectors of 16 channels that agent_pool_wide adds side by side; 0: agent_pool_partial takes its place. */
+/* The vectors of 16 channels that the kernels of agent_pool_wide add side by side; 0: those of agent_pool take their place. */
 static int wide_vectors(const clattn_plan *plan)
 {
     const i32 vectors = plan->pool_args.dim / 16;
@@ -18,37 +18,37 @@ static int wide_vectors(const clattn_plan *plan)
 }
 
 /* The items of a kernel for `places` places, as kernels/args.h numbers them. */
-static void launch_items(const clattn_plan *plan, int index, int64_t places, int64_t pictures,
-                         size_t items[3])
+static void launch_items(const clattn_plan *plan, int64_t places, int64_t pictures, size_t items[3])
 {
     const Pool *a = &plan->pool_args;
-    const bool wide = index == KERNEL_PARTIAL && wide_vectors(plan) > 0;
 
-    items[0] = wide ? 1 : (size_t)a->heads * (size_t)a->dim;
+    items[0] = wide_vectors(plan) > 0 ? 1 : (size_t)a->heads * (size_t)a->dim;
     items[1] = (size_t)places;
     items[2] = (size_t)pictures;
 }
 
-static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots, int buffers)
+static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots)
 {
     const clattn__shape *s = &plan->shape;
+    const bool merge = index == KERNEL_MERGE;
+    const int vectors = wide_vectors(plan);
     Pool nothing = plan->pool_args;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = buffers};
+    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = merge ? 2 : 3};
     clattn__kernel_spec spec;
 
     nothing.heads = 0;
-    launch_items(plan, index, s->agents * slots, s->batch * s->windows, trial.items);
-    if (index == KERNEL_PARTIAL && wide_vectors(plan) > 0) {
-        clattn__form_pool_wide(&spec, plan->desc.type, wide_vectors(plan));
+    launch_items(plan, s->agents * slots, s->batch * s->windows, trial.items);
+    if (vectors > 0) {
+        clattn__form_pool_wide(&spec, plan->desc.type, merge, vectors);
         return clattn__plan_kernel(plan, index, &spec, &trial);
     }
-    clattn__form_pool(&spec, plan->desc.type, index == KERNEL_MERGE);
+    clattn__form_pool(&spec, plan->desc.type, merge);
     return clattn__plan_items(plan, index, spec, trial.items[0], &trial);
 }
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
 {
-    return plan_kernel(plan, KERNEL_MERGE, 1, 2);
+    return plan_kernel(plan, KERNEL_MERGE, 1);
 }
 
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
@@ -89,7 +89,7 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots, 3));
+        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots));
         if (slots > 1)
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
@@ -142,7 +142,7 @@ static clattn_status partial_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->q->mem, w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(w->ws->plan, KERNEL_PARTIAL, a.count, w->pictures, items);
+    launch_items(w->ws->plan, a.count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items);
 }
 
@@ -160,7 +160,7 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     }
     const cl_mem buffers[] = {w->sums->mem, w->out->mem};
     size_t items[3];
-    launch_items(w->ws->plan, KERNEL_MERGE, count, w->pictures, items);
+    launch_items(w->ws->plan, count, w->pictures, items);
     return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items);
 }
 

@@ -91,9 +91,9 @@ void clattn__form_pool(clattn__kernel_spec *spec, clattn_type type, bool merge)
     add_type(spec, type);
 }
 
-void clattn__form_pool_wide(clattn__kernel_spec *spec, clattn_type type, int vectors)
+void clattn__form_pool_wide(clattn__kernel_spec *spec, clattn_type type, bool merge, int vectors)
 {
-    begin(spec, "agent_pool_wide", "agent_pool_wide", 1);
+    begin(spec, "agent_pool_wide", merge ? "agent_pool_merge_wide" : "agent_pool_wide", 1);
     add(spec, "-DVECTORS=%d", vectors);
     add_type(spec, type);
 }

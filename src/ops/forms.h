@@ -42,8 +42,8 @@ void clattn__form_narrow(clattn__kernel_spec *spec, clattn__head head, int stage
 /* The others; those that take any work-group leave spec->local to the plan. */
 void clattn__form_merge(clattn__kernel_spec *spec, clattn_type type, clattn_kernel_shape shape);
 void clattn__form_pool(clattn__kernel_spec *spec, clattn_type type, bool merge);
-/* The partial sums of heads of 16 * `vectors` channels or more, for CPU devices; `vectors` is 1, 2 or 4. */
-void clattn__form_pool_wide(clattn__kernel_spec *spec, clattn_type type, int vectors);
+/* For CPU devices and heads of 16 * `vectors` channels or more; `vectors` is 1, 2 or 4. */
+void clattn__form_pool_wide(clattn__kernel_spec *spec, clattn_type type, bool merge, int vectors);
 void clattn__form_dwc(clattn__kernel_spec *spec, clattn_type type, int channels, int tokens,
                       int size);
 void clattn__form_features(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats);

@@ -147,10 +147,10 @@ static void add_others(list *l, clattn_type type)
     for (int merge = 0; merge < 2; merge++) {
         clattn__form_pool(&spec, type, merge);
         add(l, &spec, CLATTN_SHAPE_AUTO);
-    }
-    for (int vectors = 1; vectors <= 4; vectors *= 2) {
-        clattn__form_pool_wide(&spec, type, vectors);
-        add(l, &spec, CLATTN_SHAPE_WIDE);
+        for (int vectors = 1; vectors <= 4; vectors *= 2) {
+            clattn__form_pool_wide(&spec, type, merge, vectors);
+            add(l, &spec, CLATTN_SHAPE_WIDE);
+        }
     }
     add_dwc(l, type, CLATTN__DWC_TILE_CHANNELS, CLATTN__DWC_TOKENS, CLATTN_SHAPE_TILE);
     add_dwc(l, type, CLATTN__DWC_WIDE_CHANNELS, CLATTN__DWC_TOKENS, CLATTN_SHAPE_WIDE);

@@ -15,6 +15,10 @@
  *          fma_loop in half, where cl_khr_fp16 is; NATIVE_EXP2 {0, 1} as the operators' kernels have it
  */
 #pragma OPENCL FP_CONTRACT OFF
+/* See kernels/common.clh. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpsabi"
+#endif
 
 #ifndef WIDTH
 #define WIDTH 4
