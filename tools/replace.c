@@ -32,19 +32,35 @@ static void on_ending_signal(int signal_number)
     raise(signal_number);
 }
 
-static void catch_ending_signals(void)
+static void catch_signal(int signal_number)
 {
     struct sigaction action = {.sa_handler = on_ending_signal};
     action.sa_flags = (int)SA_RESETHAND;
     sigemptyset(&action.sa_mask);
+    sigaction(signal_number, &action, NULL);
+}
+
+static void catch_ending_signals(void)
+{
     for (size_t i = 0; i < ENDING_SIGNALS; ++i) {
         struct sigaction before;
         /* A signal that the caller ignores (nohup) or that somebody handles stays as it is. */
         if (sigaction(ending_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(ending_signals[i], &action, NULL);
+            catch_signal(ending_signals[i]);
     }
     /* A write beyond a file size limit shall fail with EFBIG, like one to a full disk, not end the program. */
     signal(SIGXFSZ, SIG_IGN);
+}
+
+/* abort() would see LLVM's handler return, and end the program with the file still there; SIGQUIT would not end it at all. */
+void replace_guard(void)
+{
+    static const int swallowed[] = {SIGABRT, SIGQUIT};
+    for (size_t i = 0; i < sizeof swallowed / sizeof swallowed[0]; ++i) {
+        struct sigaction before;
+        if (sigaction(swallowed[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            catch_signal(swallowed[i]);
+    }
 }
 
 /* Fills final_path, and `mode` with the permissions the file shall have. */

@@ -14,6 +14,12 @@
  */
 int replace_begin(const char *path);
 
+/*
+ * Once a driver is loaded: handlers of LLVM, which is in some, take the place of ours, and do not always end the program or call
+ * the ones before them.
+ */
+void replace_guard(void);
+
 /* Makes the file durable and gives it its final name. False with errno, and nothing is left behind. */
 bool replace_commit(void);
 

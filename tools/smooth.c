@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "replace.h"
+#include "stop.h"
+
 /* As a whole; in tiles there may be more. */
 #define MOST_PIXELS INT64_C(0x7fffffff)
 
@@ -54,6 +57,7 @@ static int prepare(smooth_work *work, const char *in)
         return smooth_fail(work, error.text);
     const clattn_status status =
         command_devices_open(work->cmd, &work->settings->device, &work->contexts);
+    replace_guard();
     return status == CLATTN_OK ? 0 : 1;
 }
 
@@ -161,6 +165,7 @@ int clattn_command_smooth(int argc, char **argv)
 
     smooth_work work = {.cmd = &cmd, .settings = &s, .picture = {.output = -1}, .out = argv[2]};
     picture_error error;
+    stop_begin();
     if (!picture_library_begin(argv[0], &error))
         return smooth_fail(&work, error.text);
     const int result = run(&work, argv[1]);

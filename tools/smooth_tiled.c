@@ -1,54 +1,13 @@
 /* clattn smooth in tiles: within a byte budget, on one device or several, the picture never whole in memory (clattn/tile.h). */
-#define _XOPEN_SOURCE 700 /* sigaction, sysconf */
+#define _XOPEN_SOURCE 700 /* sysconf */
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "picture_stream.h"
 #include "smooth.h"
-
-/* Ctrl-C and kill, while tiles are computed. ------------------------------- */
-
-static volatile sig_atomic_t stop_signal; /* 0: none came */
-static struct sigaction action_before[2];
-static const int stop_signals[2] = {SIGINT, SIGTERM};
-
-/* The run ends at its next callback. A second signal does what it did before: it removes the unfinished file and ends the program. */
-static void on_stop_signal(int signal_number)
-{
-    stop_signal = signal_number;
-    for (int i = 0; i < 2; i++)
-        sigaction(stop_signals[i], &action_before[i], NULL);
-}
-
-static void catch_stop_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_stop_signal;
-    action.sa_flags = SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 2; i++)
-        sigaddset(&action.sa_mask, stop_signals[i]);
-    for (int i = 0; i < 2; i++)
-        sigaction(stop_signals[i], NULL, &action_before[i]);
-    /* One that the caller ignores (nohup) stays ignored. */
-    for (int i = 0; i < 2; i++)
-        if (action_before[i].sa_handler != SIG_IGN)
-            sigaction(stop_signals[i], &action, NULL);
-}
-
-/* Encoding the end of the picture cannot be stopped half-way: a signal then ends the program as it did before. */
-static void release_stop_signals(void)
-{
-    for (int i = 0; i < 2; i++)
-        sigaction(stop_signals[i], &action_before[i], NULL);
-}
-
-/* The run. ----------------------------------------------------------------- */
+#include "stop.h"
 
 typedef struct tiled {
     smooth_work *work;
@@ -63,30 +22,35 @@ static int fill(void *user, clattn_tile_input input, const clattn_tile_rect *rec
 {
     (void)input; /* CLATTN_TILE_RGB: the filter asks for nothing else */
     tiled *tiled = user;
-    return stop_signal != 0 || !picture_source_read(tiled->source, rect->y, rect->x, rect->height,
-                                                    rect->width, target, row_stride, &tiled->error);
+    return stop_signal() != 0 ||
+           !picture_source_read(tiled->source, rect->y, rect->x, rect->height, rect->width, target,
+                                row_stride, &tiled->error);
 }
 
 /* Strips: whole rows, from the top. */
 static int take(void *user, const clattn_tile_rect *rect, const float *data, int64_t row_stride)
 {
     tiled *tiled = user;
-    return stop_signal != 0 ||
+    return stop_signal() != 0 ||
            !picture_sink_take(tiled->sink, rect->height, data, row_stride, &tiled->error);
 }
 
-/* The bar stays until the file is there. */
+/*
+ * The bar stays until the file is there. Called before the first tile, when all kernels are compiled: up to here Ctrl-C ends the
+ * program, from here on it ends the run, at its next callback.
+ */
 static int show(void *user, double done)
 {
     (void)user;
+    stop_hold();
     command_progress(done < 0.99 ? done : 0.99);
-    return stop_signal != 0;
+    return stop_signal() != 0;
 }
 
 static int interrupted(tiled *tiled)
 {
     smooth_fail(tiled->work, "interrupted");
-    return 128 + (int)stop_signal;
+    return 128 + stop_signal();
 }
 
 /* What the machine has; 0: not known. */
@@ -166,10 +130,10 @@ static int run(tiled *tiled)
     if (!picture_source_open(&work->picture, &tiled->source, &tiled->error) ||
         !picture_sink_open(&work->picture, &tiled->sink, &tiled->error))
         return smooth_fail(work, tiled->error.text);
-    catch_stop_signals();
     const clattn_status status = clattn_tiling_run(tiled->tiling, &io);
-    release_stop_signals();
-    if (stop_signal != 0)
+    /* Encoding the end of the picture cannot be stopped half-way: a signal then ends the program. */
+    stop_release();
+    if (stop_signal() != 0)
         return interrupted(tiled);
     if (status == CLATTN_E_CALLBACK)
         return smooth_fail(work, tiled->error.text);
