@@ -20,10 +20,23 @@ typedef struct faulty_cl_state {
 
     int calls;          /* so far */
     const char *failed; /* the function that failed; NULL: none yet */
-    int live;           /* objects made or retained, less the released ones */
+
+    const char **
+        trace; /* gets the names of the first calls after arming, `trace_room` of them; NULL: it is not wanted */
+    int trace_room;
+
+    /* What was made or retained and is not released; the bytes of its buffers; buffers mapped. */
+    int live, live_programs;
+    int64_t live_bytes;
+    int mapped;
+    const char *misused; /* released what was not there, or unmapped; NULL: nobody did */
 } faulty_cl_state;
 
 extern faulty_cl_state faulty_cl;
 extern const clattn__cl_api faulty_cl_table;
+
+/* From the next call on, call number `failing` of `name` (NULL: of any) fails with `code`; 0: none, they are only counted. */
+void faulty_cl_arm(const char *name, int failing, cl_int code);
+void faulty_cl_disarm(void);
 
 #endif

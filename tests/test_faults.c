@@ -1,11 +1,11 @@
 /*
- * Everything that can fail, fails: each OpenCL call of a scenario in turn, and each host
- * allocation. Every time the status must be the right one, and no OpenCL object may remain. (Host
- * memory that remains is the leak checker's to find.)
+ * The life of a context, where everything that can fail does so once (fault_trial.h): each OpenCL
+ * call with all its codes, and each allocation. And what a context says and does about some
+ * failures.
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,13 +15,15 @@
 #include "cl/program.h"
 #include "cl/programs.h"
 #include "contexts.h"
-#include "faulty_cl.h"
+#include "fault_trial.h"
+#include "kept_programs.h"
 #include "support.h"
 
 /* The device and the caller's objects, made before anything fails. */
 static cl_device_id device;
 static cl_context callers_context;
 static cl_command_queue callers_queue;
+static clattn__cl_api driver;
 
 static const char text[] = "__kernel void twice(__global float *x)\n"
                            "{\n"
@@ -36,11 +38,13 @@ static const clattn__source *test_source(const char *name)
     return strcmp(name, source.name) == 0 ? &source : NULL;
 }
 
-static clattn_status list(void)
+static clattn_status list(void *user)
 {
+    (void)user;
     clattn_device *devices = NULL;
     size_t count = 7;
-    clattn_status status = clattn_device_list(NULL, &devices, &count);
+    const clattn_log log = fault_trial_log();
+    clattn_status status = clattn_device_list(&log, &devices, &count);
     if (status != CLATTN_OK)
         assert_true(devices == NULL && count == 0);
     clattn_device_list_free(&devices);
@@ -92,10 +96,12 @@ out:
     return status;
 }
 
-static clattn_status own_context(void)
+static clattn_status own_context(void *user)
 {
+    (void)user;
     clattn_context *ctx = NULL;
-    clattn_status status = clattn_context_create(device, NULL, &ctx);
+    const clattn_context_params params = {.log = fault_trial_log()};
+    clattn_status status = clattn_context_create(device, &params, &ctx);
     assert_int_equal(status == CLATTN_OK, ctx != NULL);
     if (ctx)
         status = use(ctx);
@@ -104,10 +110,13 @@ static clattn_status own_context(void)
 }
 
 /* Events chain its launches, as on an out-of-order queue. */
-static clattn_status wrapped_context(void)
+static clattn_status wrapped_context(void *user)
 {
+    (void)user;
     clattn_context *ctx = NULL;
-    clattn_status status = clattn_context_wrap(callers_context, device, callers_queue, NULL, &ctx);
+    const clattn_context_params params = {.log = fault_trial_log()};
+    clattn_status status =
+        clattn_context_wrap(callers_context, device, callers_queue, &params, &ctx);
     assert_int_equal(status == CLATTN_OK, ctx != NULL);
     if (ctx) {
         ctx->cl->out_of_order = true;
@@ -117,106 +126,23 @@ static clattn_status wrapped_context(void)
     return status;
 }
 
-static clattn_status best_device(void)
+static clattn_status best_device(void *user)
 {
+    (void)user;
     clattn_context *ctx = NULL;
-    clattn_status status = clattn_context_create(NULL, NULL, &ctx);
+    const clattn_context_params params = {.log = fault_trial_log()};
+    clattn_status status = clattn_context_create(NULL, &params, &ctx);
     clattn_context_destroy(&ctx);
     return status;
 }
 
-static bool starts_with(const char *name, const char *start)
+static clattn_status cpu_context(void *user)
 {
-    return strncmp(name, start, strlen(start)) == 0;
-}
-
-/* Is `status` what a failure of `name` with CL_OUT_OF_RESOURCES must give? */
-static bool right_status(const char *name, clattn_status status)
-{
-    static const struct {
-        const char *start;
-        clattn_status status, other;
-    } rows[] = {
-        {"clRelease", CLATTN_OK, CLATTN_OK},
-        {"clGetPlatformIDs", CLATTN_E_NODEVICE, CLATTN_E_NODEVICE},
-        {"clGetPlatformInfo", CLATTN_OK, CLATTN_OK},       /* a platform without a name */
-        {"clGetDeviceIDs", CLATTN_OK, CLATTN_E_NODEVICE},  /* other platforms may remain */
-        {"clGetDeviceInfo", CLATTN_OK, CLATTN_E_NODEVICE}, /* no name: fine; no limits: unusable */
-        {"clBuildProgram", CLATTN_E_BUILD, CLATTN_E_BUILD},
-        {"clGetProgramBuildInfo", CLATTN_OK, CLATTN_OK}, /* only the compiler's words are missing */
-        {"clCreateBuffer", CLATTN_E_DEVICE_NOMEM, CLATTN_E_DEVICE_NOMEM},
-        {"clFinish", CLATTN_OK, CLATTN_E_OPENCL}, /* when destroying: nothing to be done */
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (starts_with(name, rows[i].start) &&
-            (status == rows[i].status || status == rows[i].other))
-            return true;
-    return status == CLATTN_E_OPENCL;
-}
-
-/* Fails call after call of a scenario, until it ends before its turn comes. */
-static void fail_each_call(clattn_status (*scenario)(void))
-{
-    clattn__cl_api_hook = &faulty_cl_table;
-    faulty_cl.code = CL_OUT_OF_RESOURCES;
-    faulty_cl.only = NULL;
-    for (faulty_cl.failing = 1;; faulty_cl.failing++) {
-        faulty_cl.calls = faulty_cl.live = 0;
-        faulty_cl.failed = NULL;
-        clattn_status status = scenario();
-        const char *name = faulty_cl.failed ? faulty_cl.failed : "nothing";
-        if (faulty_cl.live != 0)
-            fail_msg("%d objects remain after call %d, %s, failed", faulty_cl.live,
-                     faulty_cl.failing, name);
-        if (faulty_cl.failed ? !right_status(name, status) : status != CLATTN_OK)
-            fail_msg("%s after call %d, %s, failed", clattn_status_name(status), faulty_cl.failing,
-                     name);
-        if (!faulty_cl.failed)
-            break;
-    }
-    clattn__cl_api_hook = NULL;
-    assert_true(faulty_cl.failing > 4);
-}
-
-static void failing_calls_of_a_list(void **state)
-{
-    (void)state;
-    fail_each_call(list);
-}
-
-static void failing_calls_of_a_context_of_its_own(void **state)
-{
-    (void)state;
-    fail_each_call(own_context);
-}
-
-static void failing_calls_of_a_wrapped_context(void **state)
-{
-    (void)state;
-    fail_each_call(wrapped_context);
-}
-
-static void failing_calls_of_the_best_device(void **state)
-{
-    (void)state;
-    fail_each_call(best_device);
-}
-
-static struct {
-    int calls, failing;
-} allocations;
-
-static bool nth_allocation_fails(size_t size)
-{
-    (void)size;
-    return ++allocations.calls != allocations.failing;
-}
-
-static clattn_status cpu_context(void)
-{
+    (void)user;
     clattn_context *ctx = NULL;
     clattn_memory memory = {0};
-    clattn_status status = clattn_context_create_cpu(&(clattn_context_params){.threads = 2}, &ctx);
+    const clattn_context_params params = {.log = fault_trial_log(), .threads = 2};
+    clattn_status status = clattn_context_create_cpu(&params, &ctx);
     assert_int_equal(status == CLATTN_OK, ctx != NULL);
     if (ctx)
         status = clattn_memory_alloc(ctx, 1000, &memory);
@@ -224,37 +150,61 @@ static clattn_status cpu_context(void)
     return status;
 }
 
-static void fail_each_allocation(clattn_status (*scenario)(void), int least)
+/* ---- each of their calls, and each of their allocations ---- */
+
+static void hook(void *user)
 {
-    faulty_cl.failing = 0;
-    faulty_cl.only = NULL;
-    for (allocations.failing = 1;; allocations.failing++) {
-        allocations.calls = faulty_cl.live = 0;
-        clattn__cl_api_hook = &faulty_cl_table;
-        clattn__alloc_hook = nth_allocation_fails;
-        clattn_status status = scenario();
-        clattn__alloc_hook = NULL;
-        clattn__cl_api_hook = NULL;
-        assert_int_equal(faulty_cl.live, 0);
-        if (allocations.calls < allocations.failing) {
-            assert_int_equal(status, CLATTN_OK);
-            break;
-        }
-        /* The compiler's words about a good build are the one thing that may be missing. */
-        if (status != CLATTN_OK)
-            assert_int_equal(status, CLATTN_E_NOMEM);
+    (void)user;
+    clattn__cl_api_hook = &faulty_cl_table;
+}
+
+/* The caller's context stays, and with it programs that are built once. */
+static void hook_kept(void *user)
+{
+    hook(user);
+    faulty_cl.real = kept_programs_begin(&driver);
+}
+
+static void unhook(void *user)
+{
+    (void)user;
+    clattn__cl_api_hook = NULL;
+    faulty_cl.real = &driver;
+}
+
+/* When destroying, the wait for the queue may fail: there is nothing to be done. */
+static bool right_when_destroying(const char *name, cl_int code, clattn_status status)
+{
+    (void)code;
+    return strcmp(name, "clFinish") == 0 && status == CLATTN_OK;
+}
+
+static const fault_scenario scenarios[] = {
+    {"list of devices", NULL, hook, unhook, list, NULL, false, false},
+    {"best device", NULL, hook, unhook, best_device, right_when_destroying, false, false},
+    {"context of its own", NULL, hook, unhook, own_context, right_when_destroying, false, false},
+    {"wrapped context", NULL, hook_kept, unhook, wrapped_context, right_when_destroying, false,
+     false},
+    {"CPU path", NULL, NULL, NULL, cpu_context, NULL, false, false},
+};
+enum { OPENCL = 4 };
+
+static void failing_calls(void **state)
+{
+    const bool full = getenv("CLATTN_TEST_FULL") != NULL;
+
+    (void)state;
+    for (int i = 0; i < OPENCL; i++) {
+        const bool builds = scenarios[i].attempt == own_context;
+        fault_trial_calls(&scenarios[i], (fault_depth){.stride = 1, .all_codes = full || !builds});
     }
-    assert_true(allocations.failing > least);
 }
 
 static void failing_host_memory(void **state)
 {
     (void)state;
-    fail_each_allocation(list, 3);
-    fail_each_allocation(best_device, 6);
-    fail_each_allocation(own_context, 7);
-    fail_each_allocation(wrapped_context, 7);
-    fail_each_allocation(cpu_context, 5);
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+        fault_trial_allocations(&scenarios[i], 1);
 }
 
 static clattn_context *open_faulty(support_log *heard)
@@ -268,15 +218,6 @@ static clattn_context *open_faulty(support_log *heard)
     return ctx;
 }
 
-/* The next call of `name` fails with `code`. */
-static void arm(const char *name, cl_int code)
-{
-    faulty_cl.only = name;
-    faulty_cl.code = code;
-    faulty_cl.calls = 0;
-    faulty_cl.failing = 1;
-}
-
 static void kept_buffers_make_room_on_the_device(void **state)
 {
     (void)state;
@@ -286,13 +227,13 @@ static void kept_buffers_make_room_on_the_device(void **state)
     uint64_t now = 0, peak = 0;
     assert_int_equal(clattn_memory_alloc(ctx, 100000, &a), CLATTN_OK);
     clattn_memory_free(ctx, &a);
-    arm("clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    faulty_cl_arm("clCreateBuffer", 1, CL_MEM_OBJECT_ALLOCATION_FAILURE);
     assert_int_equal(clattn_memory_alloc(ctx, 200000, &b), CLATTN_OK);
     assert_int_equal(faulty_cl.calls, 2);
     clattn_context_bytes(ctx, &now, &peak);
     assert_true(now == 200000);
 
-    arm("clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE); /* nothing is kept now */
+    faulty_cl_arm("clCreateBuffer", 1, CL_MEM_OBJECT_ALLOCATION_FAILURE); /* nothing is kept now */
     SUPPORT_REFUSED(&heard, clattn_memory_alloc(ctx, 300000, &a), CLATTN_E_DEVICE_NOMEM,
                     "300000 bytes: CL_MEM_OBJECT_ALLOCATION_FAILURE (-4)");
     assert_int_equal(clattn_context_cl_error(ctx), CL_MEM_OBJECT_ALLOCATION_FAILURE);
@@ -311,7 +252,7 @@ static void lost_devices_are_reported(void **state)
     support_log heard = SUPPORT_LOG_INIT;
     clattn_context *ctx = open_faulty(&heard);
     for (size_t i = 0; i < 2; i++) {
-        arm("clFinish", codes[i]);
+        faulty_cl_arm("clFinish", 1, codes[i]);
         SUPPORT_REFUSED(&heard, clattn_context_finish(ctx), CLATTN_E_LOST, "clFinish failed: CL_");
         assert_int_equal(clattn_context_cl_error(ctx), codes[i]);
     }
@@ -333,8 +274,8 @@ static void a_loader_without_platforms(void **state)
     clattn__cl_api empty = *faulty_cl.real;
     empty.clGetPlatformIDs = no_platform;
     clattn__cl_api_hook = &empty;
-    assert_int_equal(list(), CLATTN_OK);
-    assert_int_equal(best_device(), CLATTN_E_NODEVICE);
+    assert_int_equal(list(NULL), CLATTN_OK);
+    assert_int_equal(best_device(NULL), CLATTN_E_NODEVICE);
     clattn__cl_api_hook = NULL;
 }
 
@@ -347,6 +288,8 @@ static int set_up(void **state)
     callers_context = faulty_cl.real->clCreateContext(NULL, 1, &device, NULL, NULL, &error);
     if (error == CL_SUCCESS)
         callers_queue = faulty_cl.real->clCreateCommandQueue(callers_context, device, 0, &error);
+    driver = *faulty_cl.real;
+    faulty_cl.real = &driver;
     clattn__source_hook = test_source;
     return error == CL_SUCCESS ? 0 : -1;
 }
@@ -354,18 +297,17 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    kept_programs_end();
     faulty_cl.real->clReleaseCommandQueue(callers_queue);
     faulty_cl.real->clReleaseContext(callers_context);
+    fault_trial_print_total();
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failing_calls_of_a_list),
-        cmocka_unit_test(failing_calls_of_a_context_of_its_own),
-        cmocka_unit_test(failing_calls_of_a_wrapped_context),
-        cmocka_unit_test(failing_calls_of_the_best_device),
+        cmocka_unit_test(failing_calls),
         cmocka_unit_test(failing_host_memory),
         cmocka_unit_test(kept_buffers_make_room_on_the_device),
         cmocka_unit_test(lost_devices_are_reported),

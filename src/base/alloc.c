@@ -10,15 +10,23 @@
 #define ALIGNMENT 64
 
 bool (*clattn__alloc_hook)(size_t size) = NULL;
+void (*clattn__live_hook)(int change) = NULL;
 
 static bool allowed(size_t size)
 {
     return size > 0 && (!clattn__alloc_hook || clattn__alloc_hook(size));
 }
 
+static void *count(void *pointer, int change)
+{
+    if (clattn__live_hook && pointer)
+        clattn__live_hook(change);
+    return pointer;
+}
+
 void *clattn__alloc(size_t size)
 {
-    return allowed(size) ? calloc(1, size) : NULL;
+    return allowed(size) ? count(calloc(1, size), 1) : NULL;
 }
 
 void *clattn__alloc_array(size_t count, size_t size)
@@ -30,7 +38,7 @@ void *clattn__alloc_array(size_t count, size_t size)
 
 void clattn__free(void *pointer)
 {
-    free(pointer);
+    free(count(pointer, -1));
 }
 
 void *clattn__alloc_aligned(size_t size)
@@ -38,18 +46,18 @@ void *clattn__alloc_aligned(size_t size)
     if (size > SIZE_MAX - ALIGNMENT || !allowed(size))
         return NULL;
 #ifdef _WIN32
-    return _aligned_malloc(size, ALIGNMENT);
+    return count(_aligned_malloc(size, ALIGNMENT), 1);
 #else
     /* C11 wants a multiple of the alignment. */
-    return aligned_alloc(ALIGNMENT, (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    return count(aligned_alloc(ALIGNMENT, (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT), 1);
 #endif
 }
 
 void clattn__free_aligned(void *pointer)
 {
 #ifdef _WIN32
-    _aligned_free(pointer);
+    _aligned_free(count(pointer, -1));
 #else
-    free(pointer);
+    free(count(pointer, -1));
 #endif
 }

@@ -54,5 +54,7 @@ void clattn__free_aligned(void *pointer);
 
 /* Tests only: when set, called before each allocation; returning false makes it fail. Not for concurrent use. */
 extern bool (*clattn__alloc_hook)(size_t size);
+/* Tests only: when set, told of each allocation that is there (1) and of each that is freed (-1), from any thread. */
+extern void (*clattn__live_hook)(int change);
 
 #endif

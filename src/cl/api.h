@@ -11,11 +11,25 @@
 #include "cl/cl.h"
 
 /*
- * Four lists, X(result, name, parameters, arguments), by how a call reports failure and what it
- * leaves behind.
+ * Lists, X(result, name, parameters, arguments), by how a call reports failure and what it leaves
+ * behind.
  */
 
-/* They return an error code. */
+/* They count the references to their one argument, and return an error code. */
+#define CLATTN__CL_RETAIN_CALLS(X)                                                                 \
+    X(cl_int, clRetainDevice, (cl_device_id device), (device))                                     \
+    X(cl_int, clRetainContext, (cl_context context), (context))                                    \
+    X(cl_int, clRetainCommandQueue, (cl_command_queue queue), (queue))
+#define CLATTN__CL_RELEASE_CALLS(X)                                                                \
+    X(cl_int, clReleaseDevice, (cl_device_id device), (device))                                    \
+    X(cl_int, clReleaseContext, (cl_context context), (context))                                   \
+    X(cl_int, clReleaseCommandQueue, (cl_command_queue queue), (queue))                            \
+    X(cl_int, clReleaseMemObject, (cl_mem memory), (memory))                                       \
+    X(cl_int, clReleaseProgram, (cl_program program), (program))                                   \
+    X(cl_int, clReleaseKernel, (cl_kernel kernel), (kernel))                                       \
+    X(cl_int, clReleaseEvent, (cl_event event), (event))
+
+/* They return an error code, and leave nothing behind. */
 #define CLATTN__CL_STATUS_CALLS(X)                                                                 \
     X(cl_int, clGetPlatformIDs, (cl_uint room, cl_platform_id * platforms, cl_uint * count),       \
       (room, platforms, count))                                                                    \
@@ -29,22 +43,15 @@
     X(cl_int, clGetDeviceInfo,                                                                     \
       (cl_device_id device, cl_device_info name, size_t room, void *value, size_t *size),          \
       (device, name, room, value, size))                                                           \
-    X(cl_int, clRetainDevice, (cl_device_id device), (device))                                     \
-    X(cl_int, clReleaseDevice, (cl_device_id device), (device))                                    \
-    X(cl_int, clRetainContext, (cl_context context), (context))                                    \
-    X(cl_int, clReleaseContext, (cl_context context), (context))                                   \
     X(cl_int, clGetContextInfo,                                                                    \
       (cl_context context, cl_context_info name, size_t room, void *value, size_t *size),          \
       (context, name, room, value, size))                                                          \
-    X(cl_int, clRetainCommandQueue, (cl_command_queue queue), (queue))                             \
-    X(cl_int, clReleaseCommandQueue, (cl_command_queue queue), (queue))                            \
     X(cl_int, clGetCommandQueueInfo,                                                               \
       (cl_command_queue queue, cl_command_queue_info name, size_t room, void *value,               \
        size_t *size),                                                                              \
       (queue, name, room, value, size))                                                            \
     X(cl_int, clFlush, (cl_command_queue queue), (queue))                                          \
     X(cl_int, clFinish, (cl_command_queue queue), (queue))                                         \
-    X(cl_int, clReleaseMemObject, (cl_mem memory), (memory))                                       \
     X(cl_int, clGetMemObjectInfo,                                                                  \
       (cl_mem memory, cl_mem_info name, size_t room, void *value, size_t *size),                   \
       (memory, name, room, value, size))                                                           \
@@ -63,11 +70,8 @@
       (cl_kernel kernel, cl_device_id device, cl_kernel_work_group_info name, size_t room,         \
        void *value, size_t *size),                                                                 \
       (kernel, device, name, room, value, size))                                                   \
-    X(cl_int, clReleaseProgram, (cl_program program), (program))                                   \
     X(cl_int, clSetKernelArg, (cl_kernel kernel, cl_uint index, size_t size, const void *value),   \
-      (kernel, index, size, value))                                                                \
-    X(cl_int, clReleaseKernel, (cl_kernel kernel), (kernel))                                       \
-    X(cl_int, clReleaseEvent, (cl_event event), (event))
+      (kernel, index, size, value))
 
 /* They return a new object, and an error code through their last parameter, `error`. */
 #define CLATTN__CL_OBJECT_CALLS(X)                                                                 \
@@ -130,6 +134,8 @@
       (queue, memory, blocking, flags, offset, size, wait_count, wait, event, error))
 
 #define CLATTN__CL_CALLS(X)                                                                        \
+    CLATTN__CL_RETAIN_CALLS(X)                                                                     \
+    CLATTN__CL_RELEASE_CALLS(X)                                                                    \
     CLATTN__CL_STATUS_CALLS(X)                                                                     \
     CLATTN__CL_OBJECT_CALLS(X)                                                                     \
     CLATTN__CL_ENQUEUE_CALLS(X)                                                                    \

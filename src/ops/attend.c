@@ -207,7 +207,7 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
             row = clattn__tile_row_first(a->dim, a->dim_v, ctx->params.work_group,
                                          ctx->params.max_work_group, ctx->params.max_local_bytes);
         status = try_variant(plan, row);
-        while (status != CLATTN_OK && row != NULL) {
+        while (clattn__plan_shrinks(status) && row != NULL) {
             clattn__plan_refused(plan, (size_t)row->work_group);
             row = clattn__tile_row_smaller(row);
             status = try_variant(plan, row);

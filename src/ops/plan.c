@@ -118,7 +118,7 @@ clattn_status clattn__plan_items(clattn_plan *plan, int index, clattn__kernel_sp
         spec.local[2] = 1;
         plan->tuned[index].values.items = (int32_t)group;
         status = clattn__plan_kernel(plan, index, &spec, trial);
-        if (status == CLATTN_OK || status == CLATTN_E_BUILD || group == 1)
+        if (!clattn__plan_shrinks(status) || status == CLATTN_E_BUILD || group == 1)
             return status;
         clattn__plan_refused(plan, group);
     }
@@ -135,6 +135,11 @@ clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char 
 {
     plan->tuned[index] = clattn__tune_find(plan->ctx, kernel, plan->desc.type, defaults);
     return &plan->tuned[index].values;
+}
+
+bool clattn__plan_shrinks(clattn_status status)
+{
+    return status == CLATTN_E_OPENCL || status == CLATTN_E_BUILD;
 }
 
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group)

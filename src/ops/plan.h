@@ -93,6 +93,12 @@ const struct clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan);
 clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char *kernel,
                                        clattn__tune_values defaults);
 
+/*
+ * True where a kernel of a smaller work-group may work instead: OpenCL or its compiler refused this one. Not after a lost device, or for
+ * want of memory: results would depend on it.
+ */
+bool clattn__plan_shrinks(clattn_status status);
+
 /* For the log: what was refused, where a smaller work-group is tried next. */
 void clattn__plan_refused(const clattn_plan *plan, size_t work_group);
 
