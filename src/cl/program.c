@@ -144,8 +144,8 @@ static program *find(const clattn_context *ctx, const clattn__kernel_spec *spec)
 static clattn__recipe recipe_of(const clattn__source *source, const clattn__kernel_spec *spec)
 {
     clattn__recipe r = {.source = source, .spec = spec};
-    snprintf(r.options, sizeof r.options, CLATTN__COMMON_OPTIONS "%s%s", spec->options[0] ? " " : "",
-             spec->options);
+    snprintf(r.options, sizeof r.options, CLATTN__COMMON_OPTIONS "%s%s",
+             spec->options[0] ? " " : "", spec->options);
     return r;
 }
 
