@@ -33,6 +33,8 @@ static void print_help(FILE *stream)
 
 int main(int argc, char **argv)
 {
+    /* Who follows a long run through a pipe or in a file sees each line when it is done. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (argc < 2) {
         fprintf(stderr, "clattn: a command is missing; see clattn --help\n");
         return 2;
