@@ -3,6 +3,9 @@
 #include <inttypes.h>
 #include <math.h>
 
+/* More agents than this are not looked at one by one: a plan is made in milliseconds, whatever is asked for. */
+#define MOST_CELLS 65536
+
 static int64_t or_default(int64_t value, int64_t fallback)
 {
     return value != 0 ? value : fallback;
@@ -18,12 +21,27 @@ int64_t clattn__leaf_tokens(int64_t keys, int64_t heads, int64_t n)
     return leaf;
 }
 
+/* The rows or columns of the longest of `cells` that share `size` as evenly as cells of pools do. */
+static int64_t longest_cell(int64_t size, int64_t cells)
+{
+    const int64_t rest = size % cells;
+    if (rest == 0)
+        return size / cells;
+    return size / cells + (cells % rest == 0 ? 1 : 2);
+}
+
 int64_t clattn__pool_slots(int64_t height, int64_t width, int64_t class_tokens,
                            int64_t agent_height, int64_t agent_width, int64_t leaf)
 {
     int64_t most = 1;
     int64_t before_y0 = -1;
     int64_t before_y1 = -1;
+
+    if (agent_height > MOST_CELLS / agent_width) {
+        const int64_t rows = longest_cell(height, agent_height);
+        const int64_t tokens = (rows - 1) * width + longest_cell(width, agent_width);
+        return 1 + clattn__ceil_div(tokens - 1, leaf);
+    }
 
     for (int64_t i = 0; i < agent_height; i++) {
         const int64_t y0 = i * height / agent_height;

@@ -35,7 +35,10 @@ int64_t clattn__grid_windows(const Grid *grid);
 /* `count` tokens one after the other: agents, or keys without a map. */
 Grid clattn__grid_line(int64_t count);
 
-/* Most leaves that any agent cell of a map touches, from its first token to its last. */
+/*
+ * Most leaves that any agent cell of a map touches, from its first token to its last. Of more cells than anybody looks at one by one:
+ * at least that, and at most one more.
+ */
 int64_t clattn__pool_slots(int64_t height, int64_t width, int64_t class_tokens,
                            int64_t agent_height, int64_t agent_width, int64_t leaf);
 
