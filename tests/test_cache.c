@@ -214,7 +214,8 @@ static void a_refused_first_launch(void **state)
 {
     (void)state;
     cache_memory memory = {.count = 0};
-    const clattn_context_params params = {.cache = cache_memory_callbacks(&memory)};
+    const clattn_context_params params = {.cache = cache_memory_callbacks(&memory),
+                                          .selftest = CLATTN_SELFTEST_OFF};
     const clattn_dwc_desc desc = {
         .batch = 1, .heads = 1, .head_dim = 4, .height = 4, .width = 4, .size = 3};
     for (int turn = 0; turn < 2; turn++) {

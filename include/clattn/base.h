@@ -48,7 +48,8 @@ extern "C" {
     X(CLATTN_E_IO, -11, "a file could not be read or written, or is damaged")                      \
     X(CLATTN_E_CANCELLED, -12, "the work was cancelled")                                           \
     X(CLATTN_E_CALLBACK, -13, "a callback reported an error")                                      \
-    X(CLATTN_E_BUDGET, -14, "the byte budget is too small")
+    X(CLATTN_E_BUDGET, -14, "the byte budget is too small")                                        \
+    X(CLATTN_E_WRONG, -15, "the device computes wrong results")
 
 #define CLATTN_STATUS_ENUM(name, value, text) name = value,
 typedef enum clattn_status { CLATTN_STATUS_LIST(CLATTN_STATUS_ENUM) } clattn_status;

@@ -19,6 +19,8 @@
  * replaced. So losing entries, or all of them, costs time and nothing else, and no failure of a cache is one of the library:
  * a sentence at CLATTN_LOG_DEBUG says what happened. The checksum finds damage, not malice: entries are code that runs in
  * the process, so keep them where only the user can write.
+ *
+ * The verdicts of the self-test (context.h) are entries too, of a few hundred bytes each.
  */
 #ifndef CLATTN_CACHE_H
 #define CLATTN_CACHE_H
@@ -33,7 +35,7 @@ extern "C" {
  * Where compiled kernels are kept. Either callback may be NULL: nothing is found, or nothing is kept.
  *
  * key      names one entry: 1 to 64 characters of 0-9 and a-z, terminated; fit for a file's name. Lives during the call
- * size     an entry has some 100 KB to a few MB
+ * size     an entry has some 100 KB to a few MB, or a few hundred bytes (verdicts)
  * memory   all bytes are the library's, during the call; callbacks copy
  * async    `get` is called by plans, `put` by clattn_context_store_programs() and clattn_context_destroy()
  * threads  calls for one context come one at a time, but from any thread that uses it; contexts that share `user` may call

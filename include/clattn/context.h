@@ -90,6 +90,14 @@ typedef enum clattn_kernel_shape {
     CLATTN_SHAPE_TILE
 } clattn_kernel_shape;
 
+/** Whether a context proves its kernels before it uses them; see clattn_device_verdict(). */
+typedef enum clattn_selftest {
+    CLATTN_SELFTEST_FIRST_USE =
+        0, /* a plan proves kernels that neither this context nor params.cache has a verdict on */
+    CLATTN_SELFTEST_OFF,  /* nothing is proved, and no verdict counts */
+    CLATTN_SELFTEST_FORCE /* as FIRST_USE, but verdicts in params.cache are made anew */
+} clattn_selftest;
+
 /** How a context behaves. Zero everywhere is the default; `reserved` must be zero. */
 typedef struct clattn_context_params {
     clattn_log log;
@@ -109,7 +117,8 @@ typedef struct clattn_context_params {
     void *parallel_user;
     clattn_cache
         cache; /* OpenCL only: keeps compiled kernels between processes; zero: nothing does */
-    uint32_t reserved[8];
+    clattn_selftest selftest; /* OpenCL only */
+    uint32_t reserved[7];
 } clattn_context_params;
 
 /**
@@ -159,6 +168,58 @@ CLATTN_API void clattn_context_destroy(clattn_context **ctx);
  * returns  CLATTN_OK (also where the cache does not take them), CLATTN_E_ARG, CLATTN_E_OPENCL, CLATTN_E_LOST
  */
 CLATTN_API clattn_status clattn_context_store_programs(clattn_context *ctx);
+
+/** What the self-test found out about a kernel. */
+typedef enum clattn_verdict_code {
+    CLATTN_VERDICT_PASSED = 0,
+    CLATTN_VERDICT_WRONG, /* its results differ from those of the CPU path by more than rounding */
+    CLATTN_VERDICT_STRAY, /* it wrote where it had nothing to write */
+    CLATTN_VERDICT_REFUSED, /* OpenCL reported an error */
+    CLATTN_VERDICT_UNTESTED /* there was no memory for the test: the kernel is used all the same */
+} clattn_verdict_code;
+
+/** The verdict on one kernel variant. All strings are terminated. */
+typedef struct clattn_verdict {
+    clattn_verdict_code code;
+    char kernel[32];     /* its name */
+    char options[160];   /* what its program is compiled with, besides the options of all */
+    uint32_t work_group; /* items */
+    int32_t from_cache;  /* 1: params.cache knew it */
+    float
+        error; /* the largest difference from the CPU path, in units of what rounding explains; 1 and less passes */
+    float milliseconds; /* that the test took; 0: it comes from the cache */
+    char reason[256];   /* in words where it did not pass; else empty */
+} clattn_verdict;
+
+/**
+ * Drivers have compiled kernels wrongly, and without a word. So before a plan uses a kernel variant (a program with its options
+ * and work-group) for the first time on a context, small problems of every form that it may meet run through it, and their
+ * results are compared with those of the CPU path: under a millisecond per variant on most devices. Verdicts are kept in the
+ * context, and in params.cache, where they hold for this version of clattn, its kernels, the device and its driver. A plan does not use
+ * a variant that did not pass; one without another choice fails with CLATTN_E_WRONG, and the log says why. The test
+ * runs on a queue of its own, so that a caller's queue is left alone; its memory counts against params.byte_cap.
+ *
+ * Gives verdict `index` of those that the context has so far, in the order in which they were made.
+ *
+ * memory   *verdict is filled where it is not NULL and there is such a verdict; else it stays as it is
+ * async    no
+ * threads  safe
+ * returns  the number of verdicts; 0 on the CPU path, and for a context that is none
+ */
+CLATTN_API size_t clattn_device_verdict(const clattn_context *ctx, size_t index,
+                                        clattn_verdict *verdict);
+
+/**
+ * Proves, by hand, the kernels that the published models need (head widths of 32 and 64, f32 and f16, the convolution, the smoothing
+ * filter), whatever params.selftest says and whatever verdicts there are already; clattn_device_verdict() gives the new ones.
+ * Compiles what is not compiled yet, which may take seconds.
+ *
+ * async    returns when all is done
+ * threads  safe
+ * returns  CLATTN_OK (also on the CPU path), CLATTN_E_ARG, CLATTN_E_WRONG when a variant did not pass (all are tested nevertheless),
+ *          CLATTN_E_BUDGET, CLATTN_E_NOMEM, CLATTN_E_DEVICE_NOMEM, CLATTN_E_BUILD, CLATTN_E_OPENCL, CLATTN_E_LOST
+ */
+CLATTN_API clattn_status clattn_context_selftest(clattn_context *ctx);
 
 /** Waits until everything enqueued so far is done. returns CLATTN_OK, CLATTN_E_ARG, CLATTN_E_OPENCL, CLATTN_E_LOST */
 CLATTN_API clattn_status clattn_context_finish(clattn_context *ctx);

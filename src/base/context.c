@@ -24,6 +24,9 @@ static clattn_status check_params(const clattn_context_params *params)
     CLATTN_CHECK(log, (unsigned)params->shape <= CLATTN_SHAPE_TILE, CLATTN_E_ARG,
                  "params.shape is %d; it must be 0 (auto), 1 (wide) or 2 (tile)",
                  (int)params->shape);
+    CLATTN_CHECK(log, (unsigned)params->selftest <= CLATTN_SELFTEST_FORCE, CLATTN_E_ARG,
+                 "params.selftest is %d; it must be 0 (first use), 1 (off) or 2 (force)",
+                 (int)params->selftest);
     CLATTN_CHECK(log, params->threads <= MAX_THREADS, CLATTN_E_ARG,
                  "params.threads is %u; the most is %d", (unsigned)params->threads, MAX_THREADS);
     for (size_t i = 0; i < sizeof params->reserved / sizeof params->reserved[0]; i++)

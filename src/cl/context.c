@@ -4,6 +4,7 @@
 #include "cl/memory.h"
 #include "cl/pool.h"
 #include "cl/programs.h"
+#include "cl/selftest.h"
 #include "cl/tune.h"
 
 static void destroy(clattn_context *ctx)
@@ -13,7 +14,9 @@ static void destroy(clattn_context *ctx)
         cl->api->clFinish(cl->queue);
     if (!ctx->parent) {
         clattn__programs_store(ctx);
+        clattn__verdicts_store(ctx);
         clattn__programs_destroy(ctx);
+        clattn__verdicts_destroy(ctx);
     }
     clattn__buffers_destroy(ctx);
     clattn__tune_destroy(ctx);
@@ -39,8 +42,10 @@ clattn_status clattn_context_store_programs(clattn_context *ctx)
     if (!ctx->cl || !ctx->params.cache.put)
         return CLATTN_OK;
     clattn_status status = finish(ctx);
-    if (status == CLATTN_OK)
+    if (status == CLATTN_OK) {
         clattn__programs_store(ctx);
+        clattn__verdicts_store(ctx);
+    }
     return status;
 }
 
@@ -123,6 +128,7 @@ static clattn_status begin(const clattn_context_params *params, cl_device_id dev
     adopt_device(ctx);
     CLATTN_TRY(clattn__tune_create(ctx));
     CLATTN_TRY(clattn__programs_create(ctx));
+    CLATTN_TRY(clattn__verdicts_create(ctx));
     CLATTN_TRY(clattn__buffers_create(ctx));
     CLATTN_TRY(clattn__cl_check(ctx, ctx->cl->api->clRetainDevice(device), "clRetainDevice"));
     ctx->cl->device = device;

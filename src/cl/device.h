@@ -15,6 +15,7 @@ struct clattn__cl {
     bool wrapped;      /* the three above are the caller's, retained */
 
     struct clattn__programs *programs; /* cl/program.c */
+    struct clattn__verdicts *verdicts; /* cl/selftest.c; NULL in a lane, which uses its parent's */
     struct clattn__buffers *buffers;   /* cl/pool.c */
     struct clattn__tuning *tuning;     /* cl/tune.c; NULL in a lane, which uses its parent's */
     bool builtin_rows;                 /* the library's own are among them */

@@ -149,14 +149,26 @@ static clattn__recipe recipe_of(const clattn__source *source, const clattn__kern
     return r;
 }
 
+static const clattn__source *source_of(const clattn__kernel_spec *spec)
+{
+    return clattn__source_hook ? clattn__source_hook(spec->file) : clattn__source_find(spec->file);
+}
+
+bool clattn__program_recipe(const clattn__kernel_spec *spec, clattn__recipe *recipe)
+{
+    const clattn__source *source = source_of(spec);
+    if (source)
+        *recipe = recipe_of(source, spec);
+    return source != NULL;
+}
+
 /* A program from the cache, or built. Call with the lock held; it belongs to the context. */
 static clattn_status add(clattn_context *ctx, const clattn__kernel_spec *spec, program **added)
 {
     clattn_status status = CLATTN_OK;
     struct clattn__programs *programs = ctx->cl->programs;
     program *fresh = NULL;
-    const clattn__source *source =
-        clattn__source_hook ? clattn__source_hook(spec->file) : clattn__source_find(spec->file);
+    const clattn__source *source = source_of(spec);
     CLATTN_CHECK(&ctx->log, source, CLATTN_E_UNSUPPORTED, "this build has no kernels/%s.cl",
                  spec->file);
     fresh = clattn__alloc(sizeof *fresh);

@@ -35,6 +35,10 @@ clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_sp
  */
 bool clattn__kernel_tried(clattn_context *ctx, const clattn__kernel_spec *spec, bool worked);
 
+/* What a kernel's program is made from; false where this build has no such file. */
+struct clattn__recipe;
+bool clattn__program_recipe(const clattn__kernel_spec *spec, struct clattn__recipe *recipe);
+
 /* Private memory of a work-item as the driver reports it, spilled registers too; 0 where it says nothing. */
 uint64_t clattn__kernel_private_bytes(const clattn_context *ctx, cl_kernel kernel);
 void clattn__kernel_release(clattn_context *ctx, cl_kernel *kernel);

@@ -10,9 +10,13 @@
 #include "cl/binary.h"
 #include "cl/device.h"
 #include "cl/errors.h"
+#include "cl/selftest.h"
 
 /* Longer binaries are not believed. */
 #define MAX_BINARY ((size_t)1 << 30)
+
+/* Room for what a key names besides the sources. */
+#define HEAD_BYTES 2560
 
 /* All that a program's binary depends on, and the key that follows from it. */
 typedef struct identity {
@@ -30,31 +34,40 @@ static bool platform_version(clattn_context *ctx, char *text, size_t room)
            api->clGetPlatformInfo(platform, CL_PLATFORM_VERSION, room, text, NULL) == CL_SUCCESS;
 }
 
-static bool identify(clattn_context *ctx, const clattn__recipe *r, identity *id)
+/* Names what a program's binary depends on but for its source, behind `what`; the length, or 0 where that cannot be. */
+static size_t write_head(clattn_context *ctx, const clattn__recipe *r, const char *what,
+                         const char *launches, char *head, size_t room)
 {
     const clattn_device *d = &ctx->device;
     const clattn__kernel_spec *spec = r->spec;
     char version[512] = "";
-    char head[2560];
     if (!platform_version(ctx, version, sizeof version - 1))
-        return false;
+        return 0;
     const int length =
-        snprintf(head, sizeof head,
-                 "clattn %s, pointers of %zu bytes\nplatform %s, %s\nvendor %s\ndevice %s, %s\n"
-                 "driver %s\nprogram %s.cl %s\nkernel %s, work-groups %zu x %zu x %zu, %s\n",
-                 clattn_version(), sizeof(void *), d->platform, version, d->vendor, d->name,
+        snprintf(head, room,
+                 "%sclattn %s, pointers of %zu bytes\nplatform %s, %s\nvendor %s\ndevice %s, %s\n"
+                 "driver %s\nprogram %s.cl %s\nkernel %s, work-groups %zu x %zu x %zu%s\n",
+                 what, clattn_version(), sizeof(void *), d->platform, version, d->vendor, d->name,
                  d->version, d->driver, r->source->name, r->options, spec->name, spec->local[0],
-                 spec->local[1], spec->local[2], spec->large ? "large" : "small");
-    if (length < 0 || (size_t)length >= sizeof head)
+                 spec->local[1], spec->local[2], launches);
+    return length > 0 && (size_t)length < room ? (size_t)length : 0;
+}
+
+static bool identify(clattn_context *ctx, const clattn__recipe *r, identity *id)
+{
+    char head[HEAD_BYTES];
+    const size_t length =
+        write_head(ctx, r, "", r->spec->large ? ", large" : ", small", head, sizeof head);
+    if (length == 0)
         return false;
-    id->bytes = (size_t)length;
+    id->bytes = length;
     for (uint32_t i = 0; i < r->source->count; i++)
         id->bytes += r->source->sizes[i];
     id->text = clattn__alloc(id->bytes);
     if (!id->text)
         return false;
     char *to = id->text;
-    memcpy(to, head, (size_t)length);
+    memcpy(to, head, length);
     to += length;
     for (uint32_t i = 0; i < r->source->count; i++) {
         memcpy(to, r->source->texts[i], r->source->sizes[i]);
@@ -62,6 +75,23 @@ static bool identify(clattn_context *ctx, const clattn__recipe *r, identity *id)
     }
     clattn__binary_key(id->text, id->bytes, id->key);
     return true;
+}
+
+/* A verdict's: with the sources' hashes in place of the sources, for an entry of a few words. */
+static bool identify_verdict(clattn_context *ctx, const clattn__recipe *r, identity *id)
+{
+    char what[32];
+    id->text = clattn__alloc(HEAD_BYTES + r->source->count * CLATTN__BINARY_KEY_SIZE);
+    if (!id->text)
+        return false;
+    snprintf(what, sizeof what, "verdict %d\n", CLATTN__SELFTEST_VERSION);
+    id->bytes = write_head(ctx, r, what, "", id->text, HEAD_BYTES);
+    for (uint32_t i = 0; i < r->source->count && id->bytes > 0; i++) {
+        clattn__binary_key(r->source->texts[i], r->source->sizes[i], id->text + id->bytes);
+        id->bytes += CLATTN__BINARY_KEY_SIZE;
+    }
+    clattn__binary_key(id->text, id->bytes, id->key);
+    return id->bytes > 0;
 }
 
 /* An entry's bytes, freed with clattn__free(); NULL where there is none, and then *why. */
@@ -212,6 +242,52 @@ void clattn__stored_save(clattn_context *ctx, const clattn__recipe *r, cl_progra
                 "%s of %s.cl, %zu bytes, %s as the cache's entry %s%s%s", r->spec->name,
                 r->source->name, binary_bytes, kept ? "is kept" : "is not kept", id.key,
                 kept ? "" : ": ", kept ? "" : why);
+    clattn__free(entry);
+    clattn__free(id.text);
+}
+
+bool clattn__stored_verdict_load(clattn_context *ctx, const clattn__recipe *r, char *text,
+                                 size_t room)
+{
+    const clattn_cache *cache = &ctx->params.cache;
+    const char *why = "";
+    identity id = {.text = NULL};
+    unsigned char *entry = NULL;
+    size_t bytes = 0, length = 0;
+    bool loaded = false;
+    if (cache->get && identify_verdict(ctx, r, &id))
+        entry = fetch(cache, id.key, &bytes, &why);
+    if (entry) {
+        const unsigned char *kept =
+            clattn__binary_read(entry, bytes, id.text, id.bytes, &length, &why);
+        loaded = kept && length < room;
+        if (loaded) {
+            memcpy(text, kept, length);
+            text[length] = '\0';
+        }
+    }
+    clattn__free(entry);
+    clattn__free(id.text);
+    return loaded;
+}
+
+void clattn__stored_verdict_save(clattn_context *ctx, const clattn__recipe *r, const char *text)
+{
+    const clattn_cache *cache = &ctx->params.cache;
+    identity id = {.text = NULL};
+    unsigned char *entry = NULL;
+    const size_t length = strlen(text);
+    if (identify_verdict(ctx, r, &id)) {
+        const size_t head = clattn__binary_head_bytes(id.bytes);
+        entry = head > 0 ? clattn__alloc(head + length) : NULL;
+        if (entry) {
+            memcpy(entry + head, text, length);
+            clattn__binary_finish(entry, id.text, id.bytes, length);
+            const bool kept = cache->put(cache->user, id.key, entry, head + length) == 0;
+            clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "the verdict on %s %s as the cache's entry %s",
+                        r->spec->name, kept ? "is kept" : "is not kept", id.key);
+        }
+    }
     clattn__free(entry);
     clattn__free(id.text);
 }

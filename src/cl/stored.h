@@ -18,6 +18,11 @@ typedef struct clattn__recipe {
  */
 cl_program clattn__stored_load(clattn_context *ctx, const clattn__recipe *r);
 
+/* The text that was kept with a program's verdict; false where there is none, or where it is for another driver or other kernels. */
+bool clattn__stored_verdict_load(clattn_context *ctx, const clattn__recipe *r, char *text,
+                                 size_t room);
+void clattn__stored_verdict_save(clattn_context *ctx, const clattn__recipe *r, const char *text);
+
 /* Hands the cache a program whose kernel was launched. Whatever fails, only a debug sentence tells. */
 void clattn__stored_save(clattn_context *ctx, const clattn__recipe *r, cl_program program);
 

@@ -1,8 +1,10 @@
 /* Stage 1: every agent gathers from all tokens, leaf by leaf; where there are several leaves their states are merged. */
+#include <math.h>
+
 #include "cpu/cpu.h"
 #include "ops/bias.h"
 #include "ops/forms.h"
-#include "ops/plan.h"
+#include "ops/selftest.h"
 #include "ops/steps.h"
 
 enum { KERNEL_AGGREGATE, KERNEL_MERGE };
@@ -24,7 +26,10 @@ static void merge_items(const clattn_plan *plan, size_t items[3])
 clattn_status clattn__agent_aggregate_plan_merge(clattn_plan *plan)
 {
     Merge nothing = plan->merge_args;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 2};
+    clattn__trial trial = {.nothing = &nothing,
+                           .bytes = sizeof nothing,
+                           .buffers = 2,
+                           .probe = clattn__agent_merge_probe};
     clattn__kernel_spec spec;
 
     nothing.dim_v = 0;
@@ -291,4 +296,70 @@ clattn_status clattn__step_aggregate_root(clattn__steps *steps, clattn__gather w
     clattn__chain_begin(&chain, steps->ctx, NULL);
     return clattn__chain_end(
         &chain, enqueue_merge(plan, steps->ws->children[child], &merge, &root, &va, &chain));
+}
+
+/* The states of a problem: sums of any size, whole maxima far apart, and some without any key. */
+static void fill_states(clattn__selftest *test, float *states, int64_t count, int64_t dim_v)
+{
+    for (int64_t i = 0; i < count; i++) {
+        float *state = states + i * (dim_v + 2);
+        const bool empty = i % 5 == 1 || i % 7 == 2; /* agent 2 has no key at all */
+        for (int64_t j = 0; j < dim_v; j++)
+            state[j] = empty ? 0.0f : clattn__selftest_number(test);
+        state[dim_v] = empty ? STATE_EMPTY : floorf(9.0f * clattn__selftest_number(test));
+        state[dim_v + 1] = empty ? 0.0f : 2.0f + clattn__selftest_number(test);
+    }
+}
+
+clattn_status clattn__agent_merge_probe(clattn__selftest *test)
+{
+    enum { BATCH = 2, HEADS = 2, AGENTS = 7, LEAVES = 6 };
+    clattn_status status = CLATTN_OK;
+    const int64_t dim_v = test->of->shape.dim_v;
+    const int64_t count = BATCH * HEADS * LEAVES * AGENTS;
+    float *states = clattn__alloc_array((size_t)(count * (dim_v + 2)), sizeof *states);
+    clattn_plan plan;
+    clattn_memory memory;
+    clattn_tensor va;
+    clattn__bound out;
+    clattn__chain chain;
+    const clattn__selftest_shape shape = {.fill = CLATTN__FILL_NOTHING,
+                                          .batch = BATCH,
+                                          .tokens = AGENTS,
+                                          .heads = HEADS,
+                                          .dim = dim_v};
+
+    clattn__selftest_begin(test, "six leaves");
+    CLATTN_CHECK(&test->ctx->log, states != NULL, CLATTN_E_NOMEM, "no memory for the self-test");
+    fill_states(test, states, count, dim_v);
+    CLATTN_TRY(clattn__selftest_memory(test, states, count * (dim_v + 2), &memory));
+    CLATTN_TRY(clattn__selftest_tensor(test, &shape, &va));
+    clattn__selftest_adopt(test, test->of, &plan);
+    plan.desc.type = test->storage;
+    plan.attend.problems = BATCH * HEADS;
+    plan.merge_args = (Merge){.heads = HEADS,
+                              .windows = 1,
+                              .queries = AGENTS,
+                              .leaves = LEAVES,
+                              .dim_v = (i32)dim_v,
+                              .out_scale = 0.75f};
+    CLATTN_TRY(clattn__bind(test->ctx, &va,
+                            &(clattn__want){.name = "va",
+                                            .type = va.type,
+                                            .batch = BATCH,
+                                            .tokens = AGENTS,
+                                            .heads = HEADS,
+                                            .dim = dim_v,
+                                            .write = true},
+                            &out));
+    plan.merge_args.out = out.view;
+    clattn__chain_begin(&chain, test->ctx, NULL);
+    merge_work w = {&plan, &test->ws, &plan.merge_args, &memory, &out.memory, &chain};
+    CLATTN_TRY(merge_piece(&w, 0, 3));
+    CLATTN_TRY(clattn__chain_end(&chain, merge_piece(&w, 3, AGENTS - 3)));
+    CLATTN_TRY(clattn__selftest_report(test, &va, 8.0f));
+out:
+    clattn__free(states);
+    clattn__selftest_clear(test);
+    return status;
 }

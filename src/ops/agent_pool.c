@@ -1,14 +1,10 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
 #include "cpu/cpu.h"
 #include "ops/forms.h"
-#include "ops/plan.h"
+#include "ops/pool.h"
 #include "ops/steps.h"
 
-enum { KERNEL_PARTIAL, KERNEL_MERGE };
-enum { SCRATCH_SUMS };
-
-/* The vectors of 16 channels that the kernels of agent_pool_wide add side by side; 0: those of agent_pool take their place. */
-static int wide_vectors(const clattn_plan *plan)
+int clattn__pool_wide_vectors(const clattn_plan *plan)
 {
     const i32 vectors = plan->pool_args.dim / 16;
 
@@ -22,7 +18,7 @@ static void launch_items(const clattn_plan *plan, int64_t places, int64_t pictur
 {
     const Pool *a = &plan->pool_args;
 
-    items[0] = wide_vectors(plan) > 0 ? 1 : (size_t)a->heads * (size_t)a->dim;
+    items[0] = clattn__pool_wide_vectors(plan) > 0 ? 1 : (size_t)a->heads * (size_t)a->dim;
     items[1] = (size_t)places;
     items[2] = (size_t)pictures;
 }
@@ -30,10 +26,13 @@ static void launch_items(const clattn_plan *plan, int64_t places, int64_t pictur
 static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots)
 {
     const clattn__shape *s = &plan->shape;
-    const bool merge = index == KERNEL_MERGE;
-    const int vectors = wide_vectors(plan);
+    const bool merge = index == CLATTN__POOL_MERGE;
+    const int vectors = clattn__pool_wide_vectors(plan);
     Pool nothing = plan->pool_args;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = merge ? 2 : 3};
+    clattn__trial trial = {.nothing = &nothing,
+                           .bytes = sizeof nothing,
+                           .buffers = merge ? 2 : 3,
+                           .probe = clattn__agent_pool_probe};
     clattn__kernel_spec spec;
 
     nothing.heads = 0;
@@ -48,7 +47,7 @@ static clattn_status plan_kernel(clattn_plan *plan, int index, int64_t slots)
 
 clattn_status clattn__agent_pool_plan_merge(clattn_plan *plan)
 {
-    return plan_kernel(plan, KERNEL_MERGE, 1);
+    return plan_kernel(plan, CLATTN__POOL_MERGE, 1);
 }
 
 clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_attention_desc *desc,
@@ -84,12 +83,12 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
                      clattn__mul(sums, s->heads * s->dim * (int64_t)sizeof(float), &sums),
                  CLATTN_E_SHAPE, "the partial sums of %lld agents do not fit 64 bits",
                  (long long)s->agents);
-    plan->scratch[SCRATCH_SUMS] = slots > 1 ? (uint64_t)sums : 0;
+    plan->scratch[CLATTN__POOL_SUMS] = slots > 1 ? (uint64_t)sums : 0;
     plan->info.launches = slots > 1 ? 2 : 1;
     plan->info.leaf_tokens = leaf;
     plan->info.leaves = clattn__ceil_div(s->q_grid.tokens, leaf);
     if (!clattn_context_is_cpu(ctx)) {
-        CLATTN_TRY(plan_kernel(plan, KERNEL_PARTIAL, slots));
+        CLATTN_TRY(plan_kernel(plan, CLATTN__POOL_PARTIAL, slots));
         if (slots > 1)
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
@@ -117,20 +116,9 @@ static void cpu_merge(void *arg, int64_t i)
     job->ops->pool_merge(job->args, job->sums, job->out, i);
 }
 
-/* One of the two kernels over all places of some pictures, in pieces of whole blocks. */
-typedef struct pool_work {
-    clattn_context *ctx;
-    const clattn_workspace *ws;
-    clattn__chain *chain;
-    Pool args;
-    const clattn_memory *q, *sums, *out;
-    int64_t places; /* of a block */
-    int64_t pictures;
-} pool_work;
-
-static clattn_status partial_piece(void *user, int64_t first, int64_t count)
+clattn_status clattn__pool_partial_piece(void *user, int64_t first, int64_t count)
 {
-    const pool_work *w = user;
+    const clattn__pool_work *w = user;
     Pool a = w->args;
 
     a.first = (i32)(first * w->places);
@@ -143,12 +131,12 @@ static clattn_status partial_piece(void *user, int64_t first, int64_t count)
     const cl_mem buffers[] = {w->q->mem, w->sums->mem, w->out->mem};
     size_t items[3];
     launch_items(w->ws->plan, a.count, w->pictures, items);
-    return clattn__launch(w->chain, w->ws, KERNEL_PARTIAL, &a, sizeof a, buffers, 3, items);
+    return clattn__launch(w->chain, w->ws, CLATTN__POOL_PARTIAL, &a, sizeof a, buffers, 3, items);
 }
 
-static clattn_status merge_piece(void *user, int64_t first, int64_t count)
+clattn_status clattn__pool_merge_piece(void *user, int64_t first, int64_t count)
 {
-    const pool_work *w = user;
+    const clattn__pool_work *w = user;
     Pool a = w->args;
 
     a.first = (i32)first;
@@ -161,11 +149,11 @@ static clattn_status merge_piece(void *user, int64_t first, int64_t count)
     const cl_mem buffers[] = {w->sums->mem, w->out->mem};
     size_t items[3];
     launch_items(w->ws->plan, count, w->pictures, items);
-    return clattn__launch(w->chain, w->ws, KERNEL_MERGE, &a, sizeof a, buffers, 2, items);
+    return clattn__launch(w->chain, w->ws, CLATTN__POOL_MERGE, &a, sizeof a, buffers, 2, items);
 }
 
 /* All blocks; `additions` per channel and block. */
-static clattn_status pool_pieces(pool_work *w, clattn__pace_kind kind, int64_t blocks,
+static clattn_status pool_pieces(clattn__pool_work *w, clattn__pace_kind kind, int64_t blocks,
                                  double additions)
 {
     return clattn__pace(w->chain != NULL ? w->chain->pacer : NULL,
@@ -173,20 +161,19 @@ static clattn_status pool_pieces(pool_work *w, clattn__pace_kind kind, int64_t b
                             .kind = kind,
                             .blocks = blocks,
                             .flops = additions * w->args.heads * w->args.dim * (double)w->pictures,
-                            .piece = kind == CLATTN__PACE_POOL ? partial_piece : merge_piece,
+                            .piece = kind == CLATTN__PACE_POOL ? clattn__pool_partial_piece
+                                                               : clattn__pool_merge_piece,
                             .user = w});
 }
 
-clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspace *ws,
-                                         const void *opaque, clattn__chain *chain)
+clattn_status clattn__pool_bind(const clattn_plan *plan, const clattn_workspace *ws,
+                                const clattn_agent_attention_args *args, clattn__bound b[2],
+                                clattn__pool_work *w)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_agent_attention_args *args = opaque;
     clattn_context *ctx = plan->ctx;
     const clattn__shape *s = &plan->shape;
-    const int64_t cells = s->agents;
     const int64_t pictures = s->batch * s->windows;
-    clattn__bound b[2];
     Pool a = plan->pool_args;
 
     CLATTN_TRY(clattn__bind(ctx, args->q,
@@ -202,7 +189,7 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
                             &(clattn__want){.name = "agents",
                                             .type = plan->desc.type,
                                             .batch = pictures,
-                                            .tokens = cells,
+                                            .tokens = s->agents,
                                             .heads = s->heads,
                                             .dim = s->dim,
                                             .windows = s->windows,
@@ -212,21 +199,33 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
     a.q = b[0].view;
     a.out = b[1].view;
     a.grid.linear = s->windows == 1 && b[0].linear && a.grid.shift_y == 0 && a.grid.shift_x == 0;
+    *w = (clattn__pool_work){.ctx = ctx,
+                             .ws = ws,
+                             .args = a,
+                             .q = &b[0].memory,
+                             .sums = &ws->scratch[CLATTN__POOL_SUMS],
+                             .out = &b[1].memory,
+                             .places = 1,
+                             .pictures = pictures};
+out:
+    return status;
+}
 
-    pool_work w = {.ctx = ctx,
-                   .ws = ws,
-                   .chain = chain,
-                   .args = a,
-                   .q = &b[0].memory,
-                   .sums = &ws->scratch[SCRATCH_SUMS],
-                   .out = &b[1].memory,
-                   .places = 1,
-                   .pictures = pictures};
-    const int64_t places = cells * a.slots;
+clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspace *ws,
+                                         const void *args, clattn__chain *chain)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__shape *s = &plan->shape;
+    clattn__bound b[2];
+    clattn__pool_work w;
+
+    CLATTN_TRY(clattn__pool_bind(plan, ws, args, b, &w));
+    w.chain = chain;
+    const int64_t places = s->agents * w.args.slots;
     CLATTN_TRY(
         pool_pieces(&w, CLATTN__PACE_POOL, places, (double)s->q_grid.tokens / (double)places));
-    if (a.slots > 1)
-        CLATTN_TRY(pool_pieces(&w, CLATTN__PACE_POOL_MERGE, cells, a.slots));
+    if (w.args.slots > 1)
+        CLATTN_TRY(pool_pieces(&w, CLATTN__PACE_POOL_MERGE, s->agents, w.args.slots));
 out:
     return status;
 }
@@ -260,15 +259,15 @@ static Pool step_args(const clattn__steps *steps)
 clattn_status clattn__step_pool_run(clattn__steps *steps, const clattn__pool_tile *run)
 {
     clattn__chain chain;
-    pool_work w = {.ctx = steps->ctx,
-                   .ws = steps->ws->children[CLATTN__CHILD_POOL],
-                   .chain = &chain,
-                   .args = step_args(steps),
-                   .q = &run->q,
-                   .sums = &run->sums,
-                   .out = &run->sums,
-                   .places = run->cells,
-                   .pictures = 1};
+    clattn__pool_work w = {.ctx = steps->ctx,
+                           .ws = steps->ws->children[CLATTN__CHILD_POOL],
+                           .chain = &chain,
+                           .args = step_args(steps),
+                           .q = &run->q,
+                           .sums = &run->sums,
+                           .out = &run->sums,
+                           .places = run->cells,
+                           .pictures = 1};
 
     w.args.run = 1;
     w.args.slots = (i32)run->leaves;
@@ -284,15 +283,15 @@ clattn_status clattn__step_pool_run(clattn__steps *steps, const clattn__pool_til
 clattn_status clattn__step_pool_mean(clattn__steps *steps, clattn_memory sums, clattn_memory agents)
 {
     clattn__chain chain;
-    pool_work w = {.ctx = steps->ctx,
-                   .ws = steps->ws->children[CLATTN__CHILD_POOL],
-                   .chain = &chain,
-                   .args = step_args(steps),
-                   .sums = &sums,
-                   .out = &agents,
-                   .pictures = 1};
+    clattn__pool_work w = {.ctx = steps->ctx,
+                           .ws = steps->ws->children[CLATTN__CHILD_POOL],
+                           .chain = &chain,
+                           .args = step_args(steps),
+                           .sums = &sums,
+                           .out = &agents,
+                           .pictures = 1};
 
     w.args.slots = 1;
     clattn__chain_begin(&chain, steps->ctx, NULL);
-    return clattn__chain_end(&chain, merge_piece(&w, 0, steps->plan->shape.agents));
+    return clattn__chain_end(&chain, clattn__pool_merge_piece(&w, 0, steps->plan->shape.agents));
 }

@@ -177,7 +177,10 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *tile
     Attend nothing = *a;
     nothing.first = 0;
     nothing.count = 0;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = BUFFERS};
+    clattn__trial trial = {.nothing = &nothing,
+                           .bytes = sizeof nothing,
+                           .buffers = BUFFERS,
+                           .probe = clattn__attend_probe};
     launch_items(at, a, at->blocks < at->blocks_per_launch ? at->blocks : at->blocks_per_launch,
                  trial.items);
     return clattn__plan_kernel(plan, KERNEL_ATTEND, &spec, &trial);
@@ -219,6 +222,28 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
     plan->info.shape = at->shape;
 out:
     return status;
+}
+
+void clattn__attend_adopt(clattn_plan *plan, const clattn_plan *of)
+{
+    clattn__attend *at = &plan->attend;
+    Attend *a = &plan->attend_args;
+    const bool gather = at->stage == 1;
+    const int32_t agents = of->tuned[KERNEL_ATTEND].values.agents;
+
+    if (clattn_context_is_cpu(plan->ctx)) {
+        at->blocks = gather ? a->leaves : at->blocks;
+        at->blocks_per_launch = at->blocks;
+        return;
+    }
+    at->shape = of->attend.shape;
+    at->work_group = of->attend.work_group;
+    at->query_block = of->attend.query_block;
+    at->value_blocks = of->attend.value_blocks;
+    if (gather && agents > 0)
+        a->tile = (i32)agent_tile(a->queries, agents);
+    at->blocks = gather ? a->leaves : clattn__ceil_div(a->queries, at->query_block);
+    at->blocks_per_launch = clattn__ceil_div(at->blocks, 2);
 }
 
 typedef struct cpu_job {

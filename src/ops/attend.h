@@ -38,6 +38,9 @@ typedef struct clattn__attend_bounds {
  */
 clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch);
 
+/* Gives the plan of a small problem the kernel variant of `of`, with its work cut into several launches; for the self-test. */
+void clattn__attend_adopt(clattn_plan *plan, const clattn_plan *of);
+
 /* Runs the stage; views, grids and forms in `args` are complete. */
 clattn_status clattn__attend_enqueue(const clattn_plan *plan, const clattn_workspace *ws,
                                      Attend args, const clattn__attend_bounds *bounds,

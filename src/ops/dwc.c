@@ -3,7 +3,7 @@
 
 #include "cpu/cpu.h"
 #include "ops/forms.h"
-#include "ops/plan.h"
+#include "ops/selftest.h"
 
 enum { KERNEL_DWC };
 
@@ -35,7 +35,8 @@ static clattn_status plan_kernel(clattn_plan *plan)
 {
     const clattn__tune_values *values = item_values(plan);
     Dwc nothing = plan->dwc_args;
-    clattn__trial trial = {.nothing = &nothing, .bytes = sizeof nothing, .buffers = 4};
+    clattn__trial trial = {
+        .nothing = &nothing, .bytes = sizeof nothing, .buffers = 4, .probe = clattn__dwc_probe};
     clattn__kernel_spec spec;
 
     nothing.heads = 0;
@@ -252,4 +253,77 @@ clattn_status clattn_dwc_run(const clattn_plan *plan, clattn_workspace *ws,
                              const clattn_dwc_args *args, const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "dwc", clattn__dwc_enqueue);
+}
+
+static clattn_status probe_form(clattn__selftest *test, const char *form, clattn_dwc_desc d)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *small = NULL;
+    clattn_plan plan;
+    clattn_tensor v, out;
+    clattn_array weight, bias;
+    clattn__chain chain;
+    const bool resized = d.in_height > 0;
+
+    clattn__selftest_begin(test, form);
+    d.heads = 2;
+    d.head_dim = 3 * test->of->tuned[KERNEL_DWC].values.channels;
+    d.size = test->of->dwc_args.size;
+    d.type = test->storage;
+    CLATTN_TRY(clattn_dwc_plan(test->cpu, &d, &small));
+    clattn__selftest_adopt(test, small, &plan);
+    plan.dwc_args.shortcut = resized ? 0.5f : 0.0f;
+    clattn__selftest_shape s = {.batch = d.batch,
+                                .tokens = d.class_tokens +
+                                          (resized ? d.in_height * d.in_width : d.height * d.width),
+                                .heads = d.heads,
+                                .dim = d.head_dim,
+                                .class_tokens = d.class_tokens,
+                                .width = resized ? d.in_width : d.width};
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &v));
+    s.fill = d.accumulate ? CLATTN__FILL_EVEN : CLATTN__FILL_NOTHING;
+    s.tokens = d.class_tokens + d.height * d.width;
+    s.width = d.width;
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &out));
+    const int64_t channels = d.heads * d.head_dim;
+    CLATTN_TRY(clattn__selftest_array(test, channels * d.size * d.size, &weight));
+    if (d.has_bias)
+        CLATTN_TRY(clattn__selftest_array(test, channels, &bias));
+    const clattn_dwc_args args = {
+        .v = &v, .weight = &weight, .bias = d.has_bias ? &bias : NULL, .out = &out};
+    clattn__chain_begin(&chain, test->ctx, NULL);
+    CLATTN_TRY(clattn__chain_end(&chain, clattn__dwc_enqueue(&plan, &test->ws, &args, &chain)));
+    CLATTN_TRY(clattn__selftest_report(test, &out, 4.0f * (float)(4 + d.size * d.size)));
+out:
+    clattn__selftest_clear(test);
+    clattn_plan_destroy(&small);
+    return status;
+}
+
+clattn_status clattn__dwc_probe(clattn__selftest *test)
+{
+    clattn_status status = CLATTN_OK;
+
+    CLATTN_TRY(probe_form(
+        test, "a map with class tokens",
+        (clattn_dwc_desc){.batch = 2, .height = 7, .width = 11, .class_tokens = 2, .has_bias = 1}));
+    CLATTN_TRY(probe_form(test, "shifted windows",
+                          (clattn_dwc_desc){.batch = 1,
+                                            .height = 10,
+                                            .width = 14,
+                                            .window_height = 5,
+                                            .window_width = 7,
+                                            .shift_y = 3,
+                                            .shift_x = 4,
+                                            .accumulate = 1}));
+    CLATTN_TRY(probe_form(test, "a map that is resized",
+                          (clattn_dwc_desc){.batch = 1,
+                                            .height = 7,
+                                            .width = 11,
+                                            .in_height = 4,
+                                            .in_width = 5,
+                                            .has_bias = 1,
+                                            .accumulate = 1}));
+out:
+    return status;
 }

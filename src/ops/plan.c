@@ -5,6 +5,7 @@
 
 #include "clattn/tune.h"
 #include "cpu/cpu.h"
+#include "ops/selftest.h"
 
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
 #define WORKSPACE_MAGIC UINT64_C(0x636c6174746e5773)
@@ -94,12 +95,14 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
     clattn__kernel_spec *own = &plan->kernels[index];
     *own = *spec;
     own->large = long_axis(spec, trial) >= 0;
+    if (clattn__selftest_condemned(plan, index))
+        return CLATTN_E_WRONG;
     clattn_status status = try_launch(plan, index, trial);
     if (clattn__kernel_tried(plan->ctx, own, status == CLATTN_OK)) {
         status = try_launch(plan, index, trial);
         clattn__kernel_tried(plan->ctx, own, status == CLATTN_OK);
     }
-    return status;
+    return status == CLATTN_OK ? clattn__selftest_kernel(plan, index, trial->probe) : status;
 }
 
 clattn_status clattn__plan_items(clattn_plan *plan, int index, clattn__kernel_spec spec, size_t row,

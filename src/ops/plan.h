@@ -25,12 +25,17 @@
 /* Children of agent_attention and of smooth, so that src/ops/steps.c finds them. */
 enum { CLATTN__CHILD_POOL, CLATTN__CHILD_AGGREGATE, CLATTN__CHILD_BROADCAST, CLATTN__CHILD_REFINE };
 
+/* Runs small problems through a kernel: ops/selftest.h. */
+typedef struct clattn__selftest clattn__selftest;
+typedef clattn_status clattn__probe(clattn__selftest *test);
+
 /* What a kernel is tried with: arguments that leave it nothing to do or read, and the items of the plan's largest launch. */
 typedef struct clattn__trial {
     const void *nothing;
     size_t bytes;
     int buffers;
     size_t items[3];
+    clattn__probe *probe; /* for the self-test */
 } clattn__trial;
 
 struct clattn_plan {
@@ -73,7 +78,7 @@ clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char
 /*
  * Makes `spec` the kernel `index`: builds its program now, so that a run never does, and enqueues it once with nothing to do. A
  * driver that refuses the work-group says so then, and one that compiles at the first launch has done so before the first run.
- * `spec->large` follows from the trial.
+ * `spec->large` follows from the trial. CLATTN_E_WRONG where the kernel does not pass the self-test: another may be tried.
  */
 clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
                                   const clattn__trial *trial);
@@ -149,6 +154,10 @@ clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *
 
 /* Gives a filter's plan the picture of `desc` for its features; src/ops/smooth.c. */
 void clattn__smooth_features_of(clattn_plan *plan, const clattn_smooth_desc *desc);
+
+/* The self-test's problems. */
+clattn__probe clattn__attend_probe, clattn__agent_pool_probe, clattn__agent_merge_probe,
+    clattn__dwc_probe, clattn__smooth_probe;
 
 clattn__enqueue clattn__agent_pool_enqueue, clattn__agent_aggregate_enqueue,
     clattn__agent_broadcast_enqueue, clattn__agent_attention_enqueue, clattn__dwc_enqueue;

@@ -1,8 +1,9 @@
 /* The smoothing filter's own kernels: launched for a whole picture (smooth.c), and as steps of a tile (steps.h). */
+#include "ops/smooth_pixels.h"
 #include "cl/device.h"
 #include "cpu/cpu.h"
 #include "ops/forms.h"
-#include "ops/smooth_pixels.h"
+#include "ops/selftest.h"
 #include "ops/steps.h"
 
 enum { KERNEL_FEATURES, KERNEL_NORMS };
@@ -26,7 +27,10 @@ static void feature_items(const clattn_plan *plan, const Features *args, size_t 
 static clattn_status plan_features(clattn_plan *plan)
 {
     Features no_picture = plan->features_args;
-    clattn__trial picture = {.nothing = &no_picture, .bytes = sizeof no_picture, .buffers = 3};
+    clattn__trial picture = {.nothing = &no_picture,
+                             .bytes = sizeof no_picture,
+                             .buffers = 3,
+                             .probe = clattn__smooth_probe};
     const clattn_kernel_shape shape = plan->ctx->params.shape;
     clattn__kernel_spec spec;
 
@@ -45,7 +49,8 @@ clattn_status clattn__smooth_plan_pixels(clattn_plan *plan)
     const clattn__trial rows = {.nothing = &no_rows,
                                 .bytes = sizeof no_rows,
                                 .buffers = 2,
-                                .items = {(size_t)plan->shape.agents, 1, 1}};
+                                .items = {(size_t)plan->shape.agents, 1, 1},
+                                .probe = clattn__smooth_probe};
     clattn__kernel_spec spec;
 
     CLATTN_TRY(plan_features(plan));
@@ -184,4 +189,91 @@ clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64
                                                    .flops = 2.0 * CLATTN__FEATURE * NORM_ROWS,
                                                    .piece = norms_piece,
                                                    .user = &w}));
+}
+
+/* Features of a rectangle inside a picture, with pixels around it or without. */
+static clattn_status probe_features(clattn__selftest *test, const clattn_plan *plan, int32_t inside)
+{
+    enum { HEIGHT = 5, WIDTH = 139 };
+    clattn_status status = CLATTN_OK;
+    const int32_t map_h = HEIGHT + 2 * inside;
+    const int32_t map_w = WIDTH + 2 * inside;
+    clattn_tensor rgb, features, norms;
+    clattn__chain chain;
+    clattn__selftest_shape s = {
+        .batch = 1, .tokens = map_h * map_w, .heads = 1, .dim = CLATTN__COLOUR, .width = map_w};
+
+    clattn__selftest_begin(test, inside > 0 ? "features of a rectangle" : "features of a picture");
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &rgb));
+    s = (clattn__selftest_shape){.fill = CLATTN__FILL_NOTHING,
+                                 .batch = 1,
+                                 .tokens = HEIGHT * WIDTH + 2,
+                                 .heads = 1,
+                                 .dim = CLATTN__FEATURE,
+                                 .dense = true};
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &features));
+    s.dim = 1;
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &norms));
+    const Features args = {
+        .rgb = {.offset = rgb.offset + inside * (rgb.row_stride + rgb.token_stride),
+                .row = rgb.row_stride,
+                .token = rgb.token_stride},
+        .feature_offset = CLATTN__FEATURE,
+        .height = HEIGHT,
+        .width = WIDTH,
+        .map_h = map_h,
+        .map_w = map_w,
+        .top = inside,
+        .left = inside,
+        .inv_sigma_color = 2.0f,
+        .inv_sigma_space = 0.01f,
+        .with_norms = 1};
+    clattn__chain_begin(&chain, test->ctx, NULL);
+    CLATTN_TRY(clattn__chain_end(&chain,
+                                 clattn__smooth_features(plan, &test->ws, &args, &rgb.memory,
+                                                         &features.memory, &norms.memory, &chain)));
+    CLATTN_TRY(clattn__selftest_report(test, &features, 16.0f));
+    CLATTN_TRY(clattn__selftest_report(test, &norms, 32.0f));
+out:
+    clattn__selftest_clear(test);
+    return status;
+}
+
+static clattn_status probe_norms(clattn__selftest *test, const clattn_plan *plan)
+{
+    enum { ROWS = 150 };
+    clattn_status status = CLATTN_OK;
+    clattn_tensor rows, norms;
+    clattn__chain chain;
+    clattn__selftest_shape s = {
+        .batch = 1, .tokens = ROWS, .heads = 1, .dim = CLATTN__FEATURE, .dense = true};
+
+    clattn__selftest_begin(test, "norms");
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &rows));
+    s.fill = CLATTN__FILL_NOTHING;
+    s.dim = 1;
+    CLATTN_TRY(clattn__selftest_tensor(test, &s, &norms));
+    clattn__chain_begin(&chain, test->ctx, NULL);
+    CLATTN_TRY(clattn__smooth_norms(plan, &test->ws, &rows.memory, 0, 70, &norms.memory, &chain));
+    /* Not the last row: it must stay. */
+    CLATTN_TRY(clattn__chain_end(&chain, clattn__smooth_norms(plan, &test->ws, &rows.memory, 70,
+                                                              ROWS - 71, &norms.memory, &chain)));
+    CLATTN_TRY(clattn__selftest_report(test, &norms, 32.0f));
+out:
+    clattn__selftest_clear(test);
+    return status;
+}
+
+clattn_status clattn__smooth_probe(clattn__selftest *test)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan plan;
+
+    clattn__selftest_adopt(test, test->of, &plan);
+    if (test->kernel == KERNEL_NORMS)
+        return probe_norms(test, &plan);
+    CLATTN_TRY(probe_features(test, &plan, 0));
+    CLATTN_TRY(probe_features(test, &plan, 2));
+out:
+    return status;
 }
