@@ -111,6 +111,22 @@ static void print_log(void *user, clattn_log_level level, const char *text)
     print_message("    %s\n", text);
 }
 
+/* What CLATTN_TEST_LIMITS says, where the test has not said anything. */
+static void set_limits(clattn_context_params *params)
+{
+    const char *text = setting("CLATTN_TEST_LIMITS");
+    unsigned group, bytes;
+
+    if (text == NULL)
+        return;
+    if (sscanf(text, "%u,%u", &group, &bytes) != 2)
+        fail_msg("CLATTN_TEST_LIMITS is \"%s\"; it must be GROUP,BYTES", text);
+    if (params->max_work_group == 0)
+        params->max_work_group = group;
+    if (params->max_local_bytes == 0)
+        params->max_local_bytes = bytes;
+}
+
 clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params)
 {
     clattn_context_params p = params != NULL ? *params : (clattn_context_params){.threads = 0};
@@ -118,6 +134,7 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
 
     if (p.log.fn == NULL)
         p.log = (clattn_log){print_log, NULL, CLATTN_LOG_WARN};
+    set_limits(&p);
     p.shape = entry->shape;
     if (entry->shape == CLATTN_SHAPE_TILE)
         p.work_group = entry->work_group;

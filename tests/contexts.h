@@ -5,6 +5,8 @@
  *     CLATTN_TEST_DEVICE   "cpu": the CPU path alone; else devices whose name or platform contains the text, without the CPU path
  *     CLATTN_TEST_SHAPE    "wide" or "tile"
  *     CLATTN_TEST_WG       one work-group size of the tile shape
+ *     CLATTN_TEST_LIMITS   "GROUP,BYTES": every context takes its device for one with work-groups of at most GROUP items and BYTES of
+ *                          local memory, where a test does not set these limits itself
  *     CLATTN_TEST_REQUIRE  "1": no device at all is a failure (else exit code 77, a skip)
  *     CLATTN_TEST_REDUCED  "1": smaller tensors and fewer of them, for interpreters of kernels
  *     CLATTN_TEST_FULL     "1": f16 with all tensors; else with the smaller ones, since the kernels differ in loads and stores alone

@@ -61,7 +61,9 @@ typedef struct command {
 int command_parse(const command *cmd, int argc, char **argv, int *operands);
 
 /* Prints "clattn NAME: sentence" on stderr as one line, whatever the sentence holds. */
-#if defined(__GNUC__)
+#if defined(__MINGW32__)
+__attribute__((format(gnu_printf, 2, 3)))
+#elif defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
 void command_error(const command *cmd, const char *format, ...);
@@ -86,7 +88,7 @@ typedef struct command_device {
 #define COMMAND_CACHE_OPTION(device)                                                               \
     {                                                                                              \
         "--cache", "DIR", COMMAND_TEXT, &(device).cache, 0, 0,                                     \
-            "where compiled kernels are kept, or none (the user's; none on PoCL)"      \
+            "where compiled kernels are kept, or none (the user's; none on PoCL)"                  \
     }
 
 /* The --device option for a command's table. */

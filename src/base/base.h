@@ -11,10 +11,17 @@
 
 #include "clattn/base.h"
 
-/* Sends one formatted sentence to `log` if its level lets it pass. A NULL log is silent. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
+/* Compilers check the arguments, from number `first` on, against the format that is argument `text`. */
+#if defined(__MINGW32__)
+#define CLATTN__PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#elif defined(__GNUC__)
+#define CLATTN__PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define CLATTN__PRINTF(text, first)
 #endif
+
+/* Sends one formatted sentence to `log` if its level lets it pass. A NULL log is silent. */
+CLATTN__PRINTF(3, 4)
 void clattn__log(const clattn_log *log, clattn_log_level level, const char *format, ...);
 
 /* Both macros expect `clattn_status status` and a label `out` in the function. */

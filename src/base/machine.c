@@ -19,6 +19,12 @@ uint32_t clattn__machine_cores(void)
     return cores > 0 ? (uint32_t)cores : 1;
 }
 
+/* MinGW has no timespec_get(); its threads come with POSIX's clocks. */
+void clattn__machine_time(struct timespec *now)
+{
+    clock_gettime(CLOCK_REALTIME, now);
+}
+
 uint64_t clattn__machine_bytes(void)
 {
     MEMORYSTATUSEX memory = {.dwLength = sizeof memory};
@@ -47,6 +53,11 @@ uint64_t clattn__machine_bytes(void)
         return (uint64_t)pages * (uint64_t)page;
 #endif
     return 0;
+}
+
+void clattn__machine_time(struct timespec *now)
+{
+    timespec_get(now, TIME_UTC);
 }
 
 #endif

@@ -22,11 +22,8 @@ typedef struct reason {
     size_t size;
 } reason;
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static bool
-refuse(const reason *why, const char *format, ...)
+CLATTN__PRINTF(2, 3)
+static bool refuse(const reason *why, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);

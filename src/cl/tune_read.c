@@ -39,11 +39,8 @@ static int shown(word w)
 }
 
 /* Says what is wrong at a place of the current line. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-static clattn_status
-refuse(const reader *r, const char *at, const char *format, ...)
+CLATTN__PRINTF(3, 4)
+static clattn_status refuse(const reader *r, const char *at, const char *format, ...)
 {
     char text[320];
     va_list arguments;

@@ -15,11 +15,8 @@ static void begin(clattn__kernel_spec *spec, const char *file, const char *name,
 }
 
 /* Adds an option, with one space before it where there are others: some compilers refuse an empty option. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static void
-add(clattn__kernel_spec *spec, const char *format, ...)
+CLATTN__PRINTF(2, 3)
+static void add(clattn__kernel_spec *spec, const char *format, ...)
 {
     size_t length = strlen(spec->options);
     va_list arguments;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/machine.h"
 #define POLL_NANOSECONDS 20000000 /* between two calls of poll() while lanes work */
 
 static void work(clattn__engine *e, clattn__engine_lane *l)
@@ -198,7 +199,7 @@ void clattn__engine_wait(clattn__engine *e)
 {
     struct timespec until;
 
-    timespec_get(&until, TIME_UTC);
+    clattn__machine_time(&until);
     until.tv_nsec += POLL_NANOSECONDS;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <time.h>
 
+#include "base/machine.h"
 /* Before anything is measured: 1/20 of this is a first launch's work, a few milliseconds on the slowest devices. */
 #define FIRST_RATE 4e8
 
@@ -44,7 +45,7 @@ clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role
 static double now(void)
 {
     struct timespec t;
-    timespec_get(&t, TIME_UTC);
+    clattn__machine_time(&t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

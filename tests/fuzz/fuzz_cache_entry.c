@@ -1,7 +1,7 @@
 /*
  * Fuzz target for the reader of cache entries (src/cl/binary.h): whatever the bytes are, it reads inside them, and what it takes
- * for a binary is the one that was written. The text that it expects is that of corpus_entry/good. Built with
- * -fsanitize=fuzzer it fuzzes; with replay.c it runs tests/fuzz/corpus_entry.
+ * for a binary is the one that was written. The text that it expects is that of corpus_cache_entry/good. Built with
+ * -fsanitize=fuzzer it fuzzes; with replay.c it runs tests/fuzz/corpus_cache_entry.
  */
 #include <stdlib.h>
 #include <string.h>

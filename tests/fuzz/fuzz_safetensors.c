@@ -1,6 +1,6 @@
 /*
  * Fuzz target of the .safetensors reader: any bytes must be refused or give tensors that lie in the
- * data. Built with -fsanitize=fuzzer it fuzzes; with replay.c it runs tests/fuzz/corpus.
+ * data. Built with -fsanitize=fuzzer it fuzzes; with replay.c it runs tests/fuzz/corpus_safetensors.
  */
 #include <stdint.h>
 #include <stdlib.h>

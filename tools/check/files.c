@@ -35,6 +35,21 @@ static bool is_case(const char *name)
     return length >= sizeof suffix && strcmp(name + length + 1 - sizeof suffix, suffix) == 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Windows has links, but no lstat() in MinGW; folders that lie within themselves end at MAX_DEPTH. */
+static int look_at(const char *path, struct stat *what)
+{
+#ifdef _WIN32
+    return stat(path, what);
+#else
+    return lstat(path, what);
+#endif
+}
+
 static bool add_folder(CheckFiles *files, const char *path, int depth, CheckError *error);
 
 /* One entry of a folder; hidden ones, links and files that are no case are passed over. */
@@ -47,7 +62,7 @@ static bool add_entry(CheckFiles *files, const char *folder, const char *name, i
         return true;
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return check_refuse(error, "%s: a path in this folder is too long", folder);
-    if (lstat(path, &what) != 0)
+    if (look_at(path, &what) != 0)
         return check_refuse(error, "%s: it cannot be read", path);
     if (S_ISDIR(what.st_mode))
         return add_folder(files, path, depth + 1, error);
@@ -56,19 +71,16 @@ static bool add_entry(CheckFiles *files, const char *folder, const char *name, i
 
 static bool add_folder(CheckFiles *files, const char *path, int depth, CheckError *error)
 {
-    struct dirent **entries = NULL;
     if (depth > MAX_DEPTH)
         return check_refuse(error, "%s: more than %d folders lie within each other", path,
                             MAX_DEPTH);
-    const int count = scandir(path, &entries, NULL, alphasort);
-    if (count < 0)
+    DIR *const folder = opendir(path);
+    if (folder == NULL)
         return check_refuse(error, "%s: the folder cannot be read", path);
     bool added = true;
-    for (int i = 0; i < count; i++) {
-        added = add_entry(files, path, entries[i]->d_name, depth, error) && added;
-        free(entries[i]);
-    }
-    free(entries);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        added = add_entry(files, path, entry->d_name, depth, error) && added;
+    closedir(folder);
     return added;
 }
 
@@ -84,6 +96,7 @@ bool check_files_add(CheckFiles *files, const char *path, CheckError *error)
         return false;
     if (files->count == before)
         return check_refuse(error, "%s: the folder holds no .safetensors file", path);
+    qsort(files->paths + before, files->count - before, sizeof *files->paths, by_name);
     return true;
 }
 
