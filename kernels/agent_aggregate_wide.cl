@@ -13,8 +13,7 @@
 #define STEP 128 /* tokens whose logits are held at a time */
 #endif
 
-#define LOGIT_ROW (STEP / LANES)                 /* vectors of logits per agent */
-#define V_GROUPED (V_CHUNKS / VECTORS * VECTORS) /* vectors of a row of V in whole groups */
+#define LOGIT_ROW (STEP / LANES) /* vectors of logits per agent */
 
 /* The running softmax of a tile of agents; rescale: what the sums so far are to be multiplied by. */
 typedef struct Running {
@@ -94,56 +93,35 @@ static inline void softmax_rows(float16 *weights, int agents, int blocks, Runnin
 }
 
 /*
- * The rows of V of one block, side by side for the register tile: groups of VECTORS vectors, token after token, so that a group's
- * rows follow each other in memory (rows of one head are often a power of two apart, which a cache does not like). What is left of a
- * row comes last, vector by vector. `at` is the block's first token within the step.
+ * The rows of V of one block, chunk by chunk for the product: the rows of a chunk follow each other in memory (rows of one head are
+ * often a power of two apart, which a cache does not like). `at` is the block's first token within the step.
  */
 static inline void load_values(__global const elem *v, const size_t *offsets, int at, int tokens,
                                float16 *values)
 {
-    for (int i = 0; i < tokens; i++) {
-        float16 row[V_CHUNKS];
-        load_row(v + offsets[i], DV, row, 1);
-        for (int c = 0; c < V_GROUPED; c++)
-            values[c / VECTORS * VECTORS * STEP + (at + i) * VECTORS + c % VECTORS] = row[c];
-        for (int c = V_GROUPED; c < V_CHUNKS; c++)
-            values[c * STEP + at + i] = row[c];
-    }
+    for (int i = 0; i < tokens; i++)
+        load_row(v + offsets[i], DV, values + at + i, STEP);
 }
 
-/* acc = acc * rescale + weights . values, for `rows` agents and `vectors` vectors of DV (both constant). */
-UNFOLDED void gather_rows(float16 *acc, const float *rescale, const float *weights,
-                          const float16 *values, int tokens, const int vectors, const int rows)
-{
-    float16 sums[ROWS * VECTORS];
-    tile_sums(sums, weights, STEP, values, vectors, tokens, vectors, rows);
-    CLATTN_UNROLL
-    for (int i = 0; i < rows; i++) {
-        CLATTN_UNROLL
-        for (int v = 0; v < vectors; v++)
-            acc[i * V_CHUNKS + v] =
-                MAD(acc[i * V_CHUNKS + v], (float16)(rescale[i]), sums[i * vectors + v]);
-    }
-}
-
+/* acc = acc * rescale + weights . values. */
 static inline void gather_values(float16 *acc, const Running *running, const float16 *weights,
                                  const float16 *values, int agents, int tokens)
 {
-    for (int piece = 0; piece < PIECES(agents); piece++) {
-        const int first = piece * agents / PIECES(agents);
-        const int rows = (piece + 1) * agents / PIECES(agents) - first;
-        const float *rescale = running->rescale + first;
-        const float *w = (const float *)(weights + first * LOGIT_ROW);
-        float16 *to = acc + first * V_CHUNKS;
-        for (int c = 0; c < V_GROUPED; c += VECTORS) {
-#define GATHER_GROUP(rows) gather_rows(to + c, rescale, w, values + c * STEP, tokens, VECTORS, rows)
-            WITH_ROWS(rows, GATHER_GROUP)
-        }
-        for (int c = V_GROUPED; c < V_CHUNKS; c++) {
-#define GATHER_LAST(rows) gather_rows(to + c, rescale, w, values + c * STEP, tokens, 1, rows)
-            WITH_ROWS(rows, GATHER_LAST)
-        }
-    }
+    const Product product = {.a = (const float *)weights,
+                             .a_row = STEP,
+                             .a_step = 1,
+                             .x = values,
+                             .x_step = 1,
+                             .x_column = STEP,
+                             .out = acc,
+                             .out_row = V_CHUNKS,
+                             .rows = agents,
+                             .columns = V_CHUNKS,
+                             .steps = tokens,
+                             .scale = 1.0f,
+                             .keep = running->rescale,
+                             .keep_row = 1};
+    multiply(&product);
 }
 
 /* One agent's row of `out`: DV elements from acc, each times `factor`. */
@@ -178,41 +156,33 @@ static inline void store_results(const float16 *acc, const Running *running, int
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_aggregate_wide(const Attend args, __global const elem *restrict q,
-                     __global const elem *restrict k, __global const elem *restrict v,
-                     __global const float *restrict key_bias, __global const float *restrict bias,
-                     __global const elem *restrict tap, __global const float *restrict dwc_weight,
-                     __global const float *restrict dwc_bias, __global elem *restrict out)
+/* One item: the agents from `first_agent` on gather from the tokens of `leaf`. `problem` is a picture's window. */
+OUTLINED void gather_leaf(const Attend *args, int head, int first_agent, int problem, int leaf,
+                          __global const elem *q, __global const elem *k, __global const elem *v,
+                          __global const float *key_bias, __global const float *bias,
+                          __global elem *out)
 {
-    (void)tap, (void)dwc_weight, (void)dwc_bias; /* the argument list is shared with stage 2 */
-    if (args.count == 0)
-        return;
-    const int head = (int)get_global_id(0);
-    const int first_agent = (int)get_global_id(1) * args.tile;
-    const int agents = min(args.tile, args.queries - first_agent);
-    const int leaf = args.first + (int)get_global_id(2) % args.count;
-    const int problem = (int)get_global_id(2) / args.count; /* picture and window */
-    const int picture = problem / args.windows;
-    const int window = problem % args.windows;
-    const int begin = leaf * args.leaf_tokens;
-    const int end = begin + min(args.leaf_tokens, args.keys - begin);
+    const int agents = min(args->tile, args->queries - first_agent);
+    const int picture = problem / args->windows;
+    const int window = problem % args->windows;
+    const int begin = leaf * args->leaf_tokens;
+    const int end = begin + min(args->leaf_tokens, args->keys - begin);
 
-    const Place k_place = place_of(args.k, args.k_grid, window);
-    const Place v_place = place_of(args.v, args.k_grid, window);
-    const Place bias_place = place_of(args.key_bias, args.k_grid, window);
-    k += view_base(args.k, picture, window, head);
-    v += view_base(args.v, picture, window, head);
-    if (args.has_key_bias)
-        key_bias += view_base(args.key_bias, picture, window, head);
-    q += view_base(args.q, picture, window, head) + first_agent * args.q.token;
+    const Place k_place = place_of(args->k, args->k_grid, window);
+    const Place v_place = place_of(args->v, args->k_grid, window);
+    const Place bias_place = place_of(args->key_bias, args->k_grid, window);
+    k += view_base(args->k, picture, window, head);
+    v += view_base(args->v, picture, window, head);
+    if (args->has_key_bias)
+        key_bias += view_base(args->key_bias, picture, window, head);
+    q += view_base(args->q, picture, window, head) + first_agent * args->q.token;
 
     Running running;
     float16 agent_rows[TILE * CHUNKS(D)], acc[TILE * V_CHUNKS];
     BiasTile bias_tile;
-    bias_tile_begin(&bias_tile, &args.bias, bias, head, first_agent, agents);
+    bias_tile_begin(&bias_tile, &args->bias, bias, head, first_agent, agents);
     for (int i = 0; i < agents; i++)
-        load_row(q + i * args.q.token, D, agent_rows + i * CHUNKS(D), 1);
+        load_row(q + i * args->q.token, D, agent_rows + i * CHUNKS(D), 1);
     running_begin(&running, acc, agents);
 
     float16 keys[2 * D], values[STEP * V_CHUNKS], weights[TILE * LOGIT_ROW];
@@ -224,9 +194,9 @@ agent_aggregate_wide(const Attend args, __global const elem *restrict q,
             size_t offsets[BLOCK];
             token_offsets(&k_place, token, end - 1, BLOCK, offsets);
             load_transposed(k, offsets, D, keys);
-            const bool started = start_logits(&args, &bias_tile, key_bias, &bias_place, token,
+            const bool started = start_logits(args, &bias_tile, key_bias, &bias_place, token,
                                               end - 1, weights + 2 * b);
-            logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args.scale, started);
+            logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args->scale, started);
             token_offsets(&v_place, token, end - 1, BLOCK, offsets);
             load_values(v, offsets, b * BLOCK, min(BLOCK, end - token), values);
         }
@@ -234,13 +204,28 @@ agent_aggregate_wide(const Attend args, __global const elem *restrict q,
         gather_values(acc, &running, weights, values, agents, tokens);
     }
 
-    if (args.leaves > 1) {
-        const size_t z = (size_t)problem * (size_t)args.heads + (size_t)head;
-        const size_t row = (z * (size_t)args.leaves + (size_t)leaf) * (size_t)args.queries;
+    if (args->leaves > 1) {
+        const size_t z = (size_t)problem * (size_t)args->heads + (size_t)head;
+        const size_t row = (z * (size_t)args->leaves + (size_t)leaf) * (size_t)args->queries;
         store_states(acc, &running, agents,
                      (__global float *)out + (row + (size_t)first_agent) * (DV + 2));
     } else {
-        out += view_base(args.out, picture, window, head) + first_agent * args.out.token;
-        store_results(acc, &running, agents, args.out_scale, args.out.token, out);
+        out += view_base(args->out, picture, window, head) + first_agent * args->out.token;
+        store_results(acc, &running, agents, args->out_scale, args->out.token, out);
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_aggregate_wide(const Attend args, __global const elem *restrict q,
+                     __global const elem *restrict k, __global const elem *restrict v,
+                     __global const float *restrict key_bias, __global const float *restrict bias,
+                     __global const elem *restrict tap, __global const float *restrict dwc_weight,
+                     __global const float *restrict dwc_bias, __global elem *restrict out)
+{
+    (void)tap, (void)dwc_weight, (void)dwc_bias; /* the argument list is shared with stage 2 */
+    if (args.count == 0)
+        return;
+    const int z = (int)get_global_id(2);
+    gather_leaf(&args, (int)get_global_id(0), (int)get_global_id(1) * args.tile, z / args.count,
+                args.first + z % args.count, q, k, v, key_bias, bias, out);
 }

@@ -17,13 +17,14 @@
  * Queries that go through the key tiles together, so that a tile is loaded once for many queries. Queries and sums of a
  * pass stay within 1 MiB of private memory, where one block of 32 lets them.
  */
-#define PASS_FITS(queries) (QUERY_BLOCK % (queries) == 0 && (queries) * (D + DV) <= 256 * 1024)
-#define PASS               (PASS_FITS(256) ? 256 : PASS_FITS(128) ? 128 : PASS_FITS(64) ? 64 : BLOCK)
+#define PASS_FITS(queries)                                                                         \
+    (QUERY_BLOCK % (queries) == 0 && (queries) * (D + LANES * V_CHUNKS) <= 256 * 1024)
+#define PASS (PASS_FITS(256) ? 256 : PASS_FITS(128) ? 128 : PASS_FITS(64) ? 64 : BLOCK)
 
-/* Keys of one tile: rows of K; V transposed, [DV][TILE]; the per-key term of each. */
+/* Keys of one tile: rows of K and of V; the per-key term of each. */
 typedef struct KeyTile {
     float16 rows[TILE * CHUNKS(D)];
-    float16 values[DV * TILE / LANES];
+    float16 values[TILE * V_CHUNKS];
     float terms[TILE];
     int count;
 } KeyTile;
@@ -41,28 +42,13 @@ static inline void running_begin(Running *running)
     }
 }
 
-static inline void load_values(__global const elem *v, const Place *place, int first, int last,
-                               float16 *values)
-{
-    size_t offsets[BLOCK];
-    float16 block[2 * DV];
-    for (int b = 0; b < TILE / BLOCK && first + b * BLOCK <= last; b++) {
-        token_offsets(place, first + b * BLOCK, last, BLOCK, offsets);
-        load_transposed(v, offsets, DV, block);
-        for (int j = 0; j < DV; j++) {
-            values[j * (TILE / LANES) + 2 * b] = block[2 * j];
-            values[j * (TILE / LANES) + 2 * b + 1] = block[2 * j + 1];
-        }
-    }
-}
-
-static inline void load_key_rows(__global const elem *k, const Place *place, int first, int count,
-                                 float16 *rows)
+UNFOLDED void load_rows(__global const elem *x, const Place *place, int first, int count,
+                        const int width, float16 *rows)
 {
     size_t offsets[TILE];
     token_offsets(place, first, first + count - 1, TILE, offsets);
     for (int i = 0; i < count; i++)
-        load_row(k + offsets[i], D, rows + i * CHUNKS(D), 1);
+        load_row(x + offsets[i], width, rows + i * CHUNKS(width), 1);
 }
 
 static inline void load_key_terms(__global const float *key_bias, const Place *place, int first,
@@ -80,8 +66,8 @@ static inline void load_key_tile(KeyTile *keys, const Attend *args, __global con
                                  const Place *bias_place, int first)
 {
     keys->count = min(args->tile, args->keys - first);
-    load_key_rows(k, k_place, first, keys->count, keys->rows);
-    load_values(v, v_place, first, first + keys->count - 1, keys->values);
+    load_rows(k, k_place, first, keys->count, D, keys->rows);
+    load_rows(v, v_place, first, keys->count, DV, keys->values);
     if (args->has_key_bias)
         load_key_terms(key_bias, bias_place, first, keys->count, keys->terms);
 }
@@ -128,35 +114,86 @@ static inline void softmax_columns(float16 *weights, int keys, Running *running)
     }
 }
 
-/* sums = sums * rescale + values . weights, for `rows` (constant) channels, VECTORS of each; a first tile has no sums yet. */
-UNFOLDED void read_rows(float16 *sums, const float16 *rescale, const float *values,
-                        const float16 *weights, int keys, bool first_tile, const int rows)
-{
-    float16 tile[ROWS * VECTORS];
-    tile_sums(tile, values, TILE, weights, 2, keys, VECTORS, rows);
-    CLATTN_UNROLL
-    for (int i = 0; i < rows; i++) {
-        CLATTN_UNROLL
-        for (int v = 0; v < VECTORS; v++) {
-            const float16 sum = tile[i * VECTORS + v];
-            float16 *to = sums + 2 * i + v;
-            *to = first_tile ? sum : MAD(*to, rescale[v], sum);
-        }
-    }
-}
-
+/* sums = sums * rescale + weights . values for a block of queries, row by row; a first tile has no sums yet. */
 static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
                                const float16 *weights, bool first_tile)
 {
-    for (int piece = 0; piece < PIECES(DV); piece++) {
-        const int first = piece * DV / PIECES(DV);
-        const int rows = (piece + 1) * DV / PIECES(DV) - first;
-        const float *values = (const float *)(keys->values + first * (TILE / LANES));
-        float16 *to = sums + 2 * first;
-        for (int v = 0; v < 2; v += VECTORS) {
-#define READ_ROWS(rows)                                                                            \
-    read_rows(to + v, running->rescale + v, values, weights + v, keys->count, first_tile, rows)
-            WITH_ROWS(rows, READ_ROWS)
+    const Product product = {.a = (const float *)weights,
+                             .a_row = 1,
+                             .a_step = BLOCK,
+                             .x = keys->values,
+                             .x_step = V_CHUNKS,
+                             .x_column = 1,
+                             .out = sums,
+                             .out_row = V_CHUNKS,
+                             .rows = BLOCK,
+                             .columns = V_CHUNKS,
+                             .steps = keys->count,
+                             .scale = 1.0f,
+                             .keep = first_tile ? NULL : (const float *)running->rescale,
+                             .keep_row = 1};
+    multiply(&product);
+}
+
+/* One item: the queries of block `block` read. `problem` is a picture's window. */
+OUTLINED void read_block(const Attend *args, int head, int block_number, int problem,
+                         __global const elem *q, __global const elem *k, __global const elem *v,
+                         __global const float *key_bias, __global const float *bias,
+                         __global const elem *tap, __global const float *dwc_weight,
+                         __global const float *dwc_bias, __global elem *out)
+{
+    const int begin = block_number * QUERY_BLOCK;
+    const int end = begin + min(QUERY_BLOCK, args->queries - begin);
+    const int picture = problem / args->windows;
+    const int window = problem % args->windows;
+
+    const Place q_place = place_of(args->q, args->q_grid, window);
+    const Place k_place = place_of(args->k, args->k_grid, window);
+    const Place v_place = place_of(args->v, args->k_grid, window);
+    const Place bias_place = place_of(args->key_bias, args->k_grid, window);
+    q += view_base(args->q, picture, window, head);
+    k += view_base(args->k, picture, window, head);
+    v += view_base(args->v, picture, window, head);
+    if (args->has_key_bias)
+        key_bias += view_base(args->key_bias, picture, window, head);
+
+    Finish finish;
+    finish_begin(&finish, args, picture, window, head, tap, dwc_weight + args->dwc_weight_offset,
+                 dwc_bias + args->dwc_bias_offset, out);
+
+    KeyTile keys;
+    BiasTile bias_tile;
+    Running running[PASS / BLOCK];
+    float16 queries[2 * D * (PASS / BLOCK)];
+    float16 sums[BLOCK * V_CHUNKS * (PASS / BLOCK)];
+    float16 weights[2 * TILE];
+    size_t offsets[BLOCK];
+    const bool one_tile = args->keys <= args->tile;
+
+    for (int pass = begin; pass < end; pass += PASS) {
+        const int pass_end = min(pass + PASS, end);
+        for (int key = 0; key < args->keys; key += args->tile) {
+            if (!one_tile || pass == begin)
+                load_key_tile(&keys, args, k, v, key_bias, &k_place, &v_place, &bias_place, key);
+            bias_tile_begin(&bias_tile, &args->bias, bias, head, key, keys.count);
+
+            for (int t = pass; t < pass_end; t += BLOCK) {
+                /* With one tile a block is finished at once: all of them use the same memory. */
+                const int slot = one_tile ? 0 : (t - pass) / BLOCK;
+                float16 *block = queries + slot * 2 * D;
+                float16 *block_sums = sums + slot * BLOCK * V_CHUNKS;
+                if (key == 0) {
+                    token_offsets(&q_place, t, end - 1, BLOCK, offsets);
+                    load_transposed(q, offsets, D, block);
+                    running_begin(&running[slot]);
+                }
+                const bool started = start_logits(args, &keys, &bias_tile, t, weights);
+                logits(weights, 2, keys.rows, keys.count, block, args->scale, started);
+                softmax_columns(weights, keys.count, &running[slot]);
+                read_values(block_sums, &running[slot], &keys, weights, key == 0);
+                if (key + args->tile >= args->keys)
+                    finish_block(&finish, block_sums, running[slot].l, t, end - 1);
+            }
         }
     }
 }
@@ -170,59 +207,6 @@ agent_broadcast_wide(const Attend args, __global const elem *restrict q,
 {
     if (args.count == 0)
         return;
-    const int head = (int)get_global_id(0);
-    const int begin = (args.first + (int)get_global_id(1)) * QUERY_BLOCK;
-    const int end = begin + min(QUERY_BLOCK, args.queries - begin);
-    const int picture = (int)get_global_id(2) / args.windows;
-    const int window = (int)get_global_id(2) % args.windows;
-
-    const Place q_place = place_of(args.q, args.q_grid, window);
-    const Place k_place = place_of(args.k, args.k_grid, window);
-    const Place v_place = place_of(args.v, args.k_grid, window);
-    const Place bias_place = place_of(args.key_bias, args.k_grid, window);
-    q += view_base(args.q, picture, window, head);
-    k += view_base(args.k, picture, window, head);
-    v += view_base(args.v, picture, window, head);
-    if (args.has_key_bias)
-        key_bias += view_base(args.key_bias, picture, window, head);
-
-    Finish finish;
-    finish_begin(&finish, &args, picture, window, head, tap, dwc_weight + args.dwc_weight_offset,
-                 dwc_bias + args.dwc_bias_offset, out);
-
-    KeyTile keys;
-    BiasTile bias_tile;
-    Running running[PASS / BLOCK];
-    float16 queries[2 * D * (PASS / BLOCK)];
-    float16 sums[2 * DV * (PASS / BLOCK)];
-    float16 weights[2 * TILE];
-    size_t offsets[BLOCK];
-    const bool one_tile = args.keys <= args.tile;
-
-    for (int pass = begin; pass < end; pass += PASS) {
-        const int pass_end = min(pass + PASS, end);
-        for (int key = 0; key < args.keys; key += args.tile) {
-            if (!one_tile || pass == begin)
-                load_key_tile(&keys, &args, k, v, key_bias, &k_place, &v_place, &bias_place, key);
-            bias_tile_begin(&bias_tile, &args.bias, bias, head, key, keys.count);
-
-            for (int t = pass; t < pass_end; t += BLOCK) {
-                /* With one tile a block is finished at once: all of them use the same memory. */
-                const int slot = one_tile ? 0 : (t - pass) / BLOCK;
-                float16 *block = queries + slot * 2 * D;
-                float16 *block_sums = sums + slot * 2 * DV;
-                if (key == 0) {
-                    token_offsets(&q_place, t, end - 1, BLOCK, offsets);
-                    load_transposed(q, offsets, D, block);
-                    running_begin(&running[slot]);
-                }
-                const bool started = start_logits(&args, &keys, &bias_tile, t, weights);
-                logits(weights, 2, keys.rows, keys.count, block, args.scale, started);
-                softmax_columns(weights, keys.count, &running[slot]);
-                read_values(block_sums, &running[slot], &keys, weights, key == 0);
-                if (key + args.tile >= args.keys)
-                    finish_block(&finish, block_sums, running[slot].l, t, end - 1);
-            }
-        }
-    }
+    read_block(&args, (int)get_global_id(0), args.first + (int)get_global_id(1),
+               (int)get_global_id(2), q, k, v, key_bias, bias, tap, dwc_weight, dwc_bias, out);
 }
