@@ -180,6 +180,8 @@ static void plan_rows(clattn_context *ctx, int32_t work_group)
 static void test_plans(void **state)
 {
     static const uint32_t vector_widths[] = {1, 8, 16};
+    /* Kernels of the dry table do nothing: they would fail it. */
+    const clattn_context_params untested = {.selftest = CLATTN_SELFTEST_OFF};
     contexts_list list;
 
     (void)state;
@@ -189,7 +191,7 @@ static void test_plans(void **state)
     for (int i = 0; i < list.count; i++) {
         if (list.entries[i].device == NULL)
             continue;
-        clattn_context *ctx = contexts_open(&list.entries[i], NULL);
+        clattn_context *ctx = contexts_open(&list.entries[i], &untested);
         assert_int_equal(clattn_tune_reset(ctx, CLATTN_TUNING_DEFAULT), CLATTN_OK);
         for (size_t v = 0; v < sizeof vector_widths / sizeof *vector_widths; v++) {
             ctx->device.vector_width = vector_widths[v];
