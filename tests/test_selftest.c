@@ -176,7 +176,8 @@ static void verdicts_are_kept(void **state)
     cache_memory memory = {.count = 0};
     support_log heard = SUPPORT_LOG_INIT;
     clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN),
-                                    .cache = cache_memory_callbacks(&memory)};
+                                    .cache = cache_memory_callbacks(&memory),
+                                    .fallback = CLATTN_FALLBACK_NONE};
     clattn_verdict v;
     size_t count = 0;
     assert_int_equal(pool_on(&params, NULL, &v, &count), CLATTN_OK);
