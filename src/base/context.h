@@ -43,9 +43,10 @@ struct clattn_context {
     clattn_context_params params;
     clattn_device device;
     const clattn__backend *backend;
-    struct clattn__cl *cl;        /* OpenCL contexts, else NULL */
-    struct clattn__cpu_path *cpu; /* CPU path, else NULL */
-    clattn__mutex bytes_lock;     /* guards the four below */
+    const struct clattn_selftest_recorder *recorder; /* of a lane of clattn_selftest_record() */
+    struct clattn__cl *cl;                           /* OpenCL contexts, else NULL */
+    struct clattn__cpu_path *cpu;                    /* CPU path, else NULL */
+    clattn__mutex bytes_lock;                        /* guards the four below */
     uint64_t bytes_now, bytes_peak;
     int32_t cl_error;
     clattn_context

@@ -388,6 +388,8 @@ clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, i
     }
     for (int i = 0; i < 3; i++)
         global[i] = whole_groups(items[i], local[i]);
+    if (ws->record != NULL)
+        clattn__record_launch(ctx, ws->record, args, args_bytes, buffers, count, global, local);
     CLATTN_TRY(clattn__chain_launch(chain, kernel, global, local));
 out:
     return status;

@@ -74,6 +74,7 @@ struct clattn_workspace {
     clattn_workspace *host; /* of plan->host */
     clattn_memory scratch[CLATTN__MAX_SCRATCH];
     cl_kernel kernels[CLATTN__MAX_KERNELS];
+    struct clattn__record *record; /* of a self-test that is recorded: hears of every launch */
 };
 
 /* A blank plan for `ctx`, or the reason there is none. */
