@@ -18,6 +18,7 @@
 int clattn_command_devices(int argc, char **argv);
 int clattn_command_check(int argc, char **argv);
 int clattn_command_bench(int argc, char **argv);
+int clattn_command_doctor(int argc, char **argv);
 int clattn_command_kernels(int argc, char **argv);
 int clattn_command_smooth(int argc, char **argv);
 int clattn_command_tune(int argc, char **argv);
@@ -135,6 +136,9 @@ void command_device_end(command_device *device);
  * each time: a warning says so if it was asked for by name.
  */
 void command_cache_begin(const command *cmd, command_device *device, const clattn_device *opened);
+
+/* The directory that --cache names, or the user's own; false where there is none. */
+bool command_cache_directory(const command_device *device, char *path, size_t size);
 
 /*
  * Finds the device that `text` names: *index into `devices`, or -1 for the CPU path, which is also

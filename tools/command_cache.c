@@ -24,13 +24,18 @@ static bool has_own_cache(const clattn_device *opened)
     return strcmp(opened->platform, "Portable Computing Language") == 0;
 }
 
+bool command_cache_directory(const command_device *device, char *path, size_t size)
+{
+    if (device->cache == NULL)
+        return default_directory(path, size);
+    const int length = snprintf(path, size, "%s", device->cache);
+    return (size_t)length < size && strcmp(path, "none") != 0;
+}
+
 static void open_directory(const command *cmd, command_device *device)
 {
-    char path[4096];
-    const char *directory = device->cache;
-    if (directory == NULL && default_directory(path, sizeof path))
-        directory = path;
-    if (directory == NULL)
+    char directory[4096];
+    if (!command_cache_directory(device, directory, sizeof directory))
         return;
     const clattn_log *const log = device->cache != NULL ? &device->params.log : NULL;
     if (clattn_cache_dir_create(directory, 0, log, &device->cache_dir) != CLATTN_OK && log != NULL)
@@ -41,8 +46,7 @@ static void open_directory(const command *cmd, command_device *device)
 void command_cache_begin(const command *cmd, command_device *device, const clattn_device *opened)
 {
     const char *const directory = device->cache;
-    const bool none =
-        directory != NULL ? strcmp(directory, "none") == 0 : has_own_cache(opened);
+    const bool none = directory != NULL ? strcmp(directory, "none") == 0 : has_own_cache(opened);
     if (!none && device->cache_dir == NULL)
         open_directory(cmd, device);
     device->params.cache = clattn_cache_dir_callbacks(none ? NULL : device->cache_dir);

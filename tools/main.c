@@ -18,6 +18,7 @@ static const SubCommand sub_commands[] = {
 #ifdef CLATTN_HAVE_VIPS
     {"smooth", clattn_command_smooth, "smooth a picture, keeping its edges"},
 #endif
+    {"doctor", clattn_command_doctor, "examine all devices, for a report of what is wrong"},
     {"tune", clattn_command_tune, "find the fastest values of the kernels' parameters"},
 };
 

@@ -9,6 +9,7 @@
 #include "clattn/io.h"
 #include "clattn/kernels.h"
 #include "clattn/ops.h"
+#include "clattn/selftest.h"
 #include "clattn/tensor.h"
 #include "clattn/tile.h"
 #include "clattn/tune.h"

@@ -98,6 +98,14 @@ typedef enum clattn_selftest {
     CLATTN_SELFTEST_FORCE /* as FIRST_USE, but verdicts in params.cache are made anew */
 } clattn_selftest;
 
+/** What becomes of a plan when no kernel variant of an operator passes the self-test. */
+typedef enum clattn_fallback {
+    CLATTN_FALLBACK_AUTO =
+        0, /* the CPU path on contexts with a queue of their own, none on wrapped ones */
+    CLATTN_FALLBACK_NONE, /* the plan fails with CLATTN_E_WRONG */
+    CLATTN_FALLBACK_CPU /* the operator runs on the CPU path, on the device's buffers, mapped: its runs wait until they are done */
+} clattn_fallback;
+
 /** How a context behaves. Zero everywhere is the default; `reserved` must be zero. */
 typedef struct clattn_context_params {
     clattn_log log;
@@ -118,7 +126,8 @@ typedef struct clattn_context_params {
     clattn_cache
         cache; /* OpenCL only: keeps compiled kernels between processes; zero: nothing does */
     clattn_selftest selftest; /* OpenCL only */
-    uint32_t reserved[7];
+    clattn_fallback fallback; /* OpenCL only */
+    uint32_t reserved[6];
 } clattn_context_params;
 
 /**
@@ -178,9 +187,19 @@ typedef enum clattn_verdict_code {
     CLATTN_VERDICT_UNTESTED /* there was no memory for the test: the kernel is used all the same */
 } clattn_verdict_code;
 
+/** What the last plan that met a verdict went on with. */
+typedef enum clattn_verdict_step {
+    CLATTN_STEP_NONE = 0, /* the kernel itself */
+    CLATTN_STEP_PLAIN,    /* the same kernel without the values of a tuning row */
+    CLATTN_STEP_SMALLER, /* a smaller work-group; below the smallest of the tile shape, the wide shape */
+    CLATTN_STEP_CPU, /* the CPU path */
+    CLATTN_STEP_FAIL /* nothing: it failed with CLATTN_E_WRONG */
+} clattn_verdict_step;
+
 /** The verdict on one kernel variant. All strings are terminated. */
 typedef struct clattn_verdict {
     clattn_verdict_code code;
+    clattn_verdict_step step;
     char kernel[32];     /* its name */
     char options[160];   /* what its program is compiled with, besides the options of all */
     uint32_t work_group; /* items */
@@ -196,8 +215,11 @@ typedef struct clattn_verdict {
  * and work-group) for the first time on a context, small problems of every form that it may meet run through it, and their
  * results are compared with those of the CPU path: under a millisecond per variant on most devices. Verdicts are kept in the
  * context, and in params.cache, where they hold for this version of clattn, its kernels, the device and its driver. A plan does not use
- * a variant that did not pass; one without another choice fails with CLATTN_E_WRONG, and the log says why. The test
- * runs on a queue of its own, so that a caller's queue is left alone; its memory counts against params.byte_cap.
+ * a variant that did not pass, but takes, in this order: the kernel without the values of a tuning row; smaller work-groups; what
+ * params.fallback says. Each step is a sentence in the log. Tilings (tile.h) never take the CPU path for a device: they fail.
+ *
+ * The test runs on a queue of its own, so that a caller's queue is left alone; its memory, below 1 MiB for common head widths, counts
+ * against params.byte_cap while a plan is made.
  *
  * Gives verdict `index` of those that the context has so far, in the order in which they were made.
  *

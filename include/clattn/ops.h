@@ -56,6 +56,8 @@ typedef struct clattn_plan_info {
     clattn_kernel_shape shape;
     uint64_t
         private_bytes; /* most private memory of a work-item, as the driver reports it; 0 where it says nothing */
+    int32_t
+        on_cpu_path; /* OpenCL contexts: operators in it that run on the CPU path, since no kernel passes the self-test (context.h) */
 } clattn_plan_info;
 
 CLATTN_API void clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info);
@@ -151,7 +153,8 @@ typedef struct clattn_agent_attention_args {
  * memory   the caller owns all tensors and keeps them until the run is done
  * async    run enqueues and does not wait (CPU path: returns when done)
  * threads  safe; concurrent runs need a workspace each
- * returns  plan: CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_TYPE, CLATTN_E_UNSUPPORTED, CLATTN_E_NOMEM, CLATTN_E_BUILD, CLATTN_E_OPENCL;
+ * returns  plan: CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_TYPE, CLATTN_E_UNSUPPORTED, CLATTN_E_NOMEM, CLATTN_E_BUILD, CLATTN_E_OPENCL,
+ *          CLATTN_E_LOST, CLATTN_E_WRONG (the device fails the self-test, and there is nothing else);
  *          run: CLATTN_OK, CLATTN_E_ARG, CLATTN_E_SHAPE, CLATTN_E_TYPE, CLATTN_E_OPENCL, CLATTN_E_LOST
  */
 CLATTN_API clattn_status clattn_agent_attention_plan(clattn_context *ctx,

@@ -27,6 +27,9 @@ static clattn_status check_params(const clattn_context_params *params)
     CLATTN_CHECK(log, (unsigned)params->selftest <= CLATTN_SELFTEST_FORCE, CLATTN_E_ARG,
                  "params.selftest is %d; it must be 0 (first use), 1 (off) or 2 (force)",
                  (int)params->selftest);
+    CLATTN_CHECK(log, (unsigned)params->fallback <= CLATTN_FALLBACK_CPU, CLATTN_E_ARG,
+                 "params.fallback is %d; it must be 0 (auto), 1 (none) or 2 (CPU path)",
+                 (int)params->fallback);
     CLATTN_CHECK(log, params->threads <= MAX_THREADS, CLATTN_E_ARG,
                  "params.threads is %u; the most is %d", (unsigned)params->threads, MAX_THREADS);
     for (size_t i = 0; i < sizeof params->reserved / sizeof params->reserved[0]; i++)
@@ -129,6 +132,7 @@ void clattn_context_destroy(clattn_context **handle)
     if (!handle || !clattn__context_valid(*handle))
         return;
     clattn_context *ctx = *handle;
+    clattn_context_destroy(&ctx->host);
     ctx->backend->destroy(ctx);
     clattn__context_delete(ctx);
     *handle = NULL;

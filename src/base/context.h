@@ -43,11 +43,14 @@ struct clattn_context {
     clattn_context_params params;
     clattn_device device;
     const clattn__backend *backend;
-    struct clattn__cl *cl;        /* OpenCL contexts, else NULL */
-    struct clattn__cpu_path *cpu; /* CPU path, else NULL */
-    clattn__mutex bytes_lock;     /* guards the three below */
+    const struct clattn_selftest_recorder *recorder; /* of a lane of clattn_selftest_record() */
+    struct clattn__cl *cl;                           /* OpenCL contexts, else NULL */
+    struct clattn__cpu_path *cpu;                    /* CPU path, else NULL */
+    clattn__mutex bytes_lock;                        /* guards the four below */
     uint64_t bytes_now, bytes_peak;
     int32_t cl_error;
+    clattn_context
+        *host; /* the CPU path for operators that the device computes wrongly; else NULL */
 };
 
 #define CLATTN__CONTEXT_MAGIC UINT64_C(0x636c6174746e4358)

@@ -99,6 +99,17 @@ void clattn__verdict_keep(clattn_context *ctx, const clattn__kernel_spec *spec,
     keep(ctx, spec, verdict, false);
 }
 
+void clattn__verdict_step(clattn_context *ctx, const clattn__kernel_spec *spec,
+                          clattn_verdict_step step)
+{
+    struct clattn__verdicts *verdicts = verdicts_of(ctx);
+    clattn__mutex_lock(&verdicts->lock);
+    entry *e = find(verdicts, spec);
+    if (e && !clattn__verdict_allows(&e->verdict))
+        e->verdict.step = step;
+    clattn__mutex_unlock(&verdicts->lock);
+}
+
 /* "CODE ERROR REASON", as the caller's cache holds it. */
 static void write_text(const clattn_verdict *v, char text[MAX_TEXT])
 {

@@ -29,6 +29,10 @@ bool clattn__verdict_find(clattn_context *ctx, const clattn__kernel_spec *spec,
 void clattn__verdict_keep(clattn_context *ctx, const clattn__kernel_spec *spec,
                           const clattn_verdict *verdict);
 
+/* What the plan went on with, where the kernel did not pass. */
+void clattn__verdict_step(clattn_context *ctx, const clattn__kernel_spec *spec,
+                          clattn_verdict_step step);
+
 /* True where a plan may use the kernel. */
 static inline bool clattn__verdict_allows(const clattn_verdict *verdict)
 {

@@ -4,6 +4,7 @@
 #include "cpu/cpu.h"
 #include "ops/bias.h"
 #include "ops/forms.h"
+#include "ops/host.h"
 #include "ops/selftest.h"
 #include "ops/steps.h"
 
@@ -92,7 +93,9 @@ clattn_status clattn_agent_aggregate_plan(clattn_context *ctx,
             CLATTN_TRY(clattn__agent_aggregate_plan_merge(plan));
     }
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
 clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,
@@ -213,6 +216,8 @@ clattn_status clattn__agent_aggregate_enqueue(const clattn_plan *plan, clattn_wo
     clattn__attend_bounds b = {0};
     Attend a = plan->attend_args;
 
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, opaque, chain);
     CLATTN_TRY(clattn__agent_aggregate_bind(plan, opaque, &a, &b));
     if (plan->info.leaves == 1)
         return clattn__attend_enqueue(plan, ws, a, &b, chain);

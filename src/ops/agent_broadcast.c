@@ -3,6 +3,7 @@
  * convolution is small and v lies on the query map; else they run after it as a dwc that adds to the output.
  */
 #include "ops/bias.h"
+#include "ops/host.h"
 #include "ops/plan.h"
 #include "ops/steps.h"
 
@@ -42,10 +43,10 @@ static clattn_status plan_dwc(clattn_plan *plan)
                                  .accumulate = 1,
                                  .type = d->type};
     clattn_status status = clattn_dwc_plan(plan->ctx, &dwc, &plan->children[CHILD_DWC]);
-    if (status == CLATTN_OK) {
-        /* The shortcut is no part of the public convolution, but its kernel adds it on the way; size 0 does just that. */
-        plan->children[CHILD_DWC]->dwc_args.shortcut = d->v_shortcut;
-        plan->children[CHILD_DWC]->dwc_args.size = (i32)d->dwc_size;
+    /* The shortcut is no part of the public convolution, but its kernel adds it on the way; size 0 does just that. */
+    for (clattn_plan *p = plan->children[CHILD_DWC]; p != NULL; p = p->host) {
+        p->dwc_args.shortcut = d->v_shortcut;
+        p->dwc_args.size = (i32)d->dwc_size;
     }
     return status;
 }
@@ -85,7 +86,9 @@ clattn_status clattn_agent_broadcast_plan(clattn_context *ctx,
     if (needs_v(plan) && !fuse)
         CLATTN_TRY(plan_dwc(plan));
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
 /* v, and the convolution's weights, where the plan uses them. */
@@ -191,6 +194,8 @@ clattn_status clattn__agent_broadcast_enqueue(const clattn_plan *plan, clattn_wo
     clattn__attend_bounds b = {0};
     Attend a = plan->attend_args;
 
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, opaque, chain);
     CLATTN_TRY(clattn__agent_broadcast_bind(plan, args, &a, &b));
     CLATTN_TRY(clattn__attend_enqueue(plan, ws, a, &b, chain));
     if (plan->children[CHILD_DWC] != NULL) {

@@ -1,6 +1,7 @@
 /* Agents from queries: the adaptive average pool, one partial sum per (cell, leaf it touches), then the tree over leaves. */
 #include "cpu/cpu.h"
 #include "ops/forms.h"
+#include "ops/host.h"
 #include "ops/pool.h"
 #include "ops/steps.h"
 
@@ -93,7 +94,9 @@ clattn_status clattn_agent_pool_plan(clattn_context *ctx, const clattn_agent_att
             CLATTN_TRY(clattn__agent_pool_plan_merge(plan));
     }
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
 typedef struct cpu_job {
@@ -219,6 +222,8 @@ clattn_status clattn__agent_pool_enqueue(const clattn_plan *plan, clattn_workspa
     clattn__bound b[2];
     clattn__pool_work w;
 
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, args, chain);
     CLATTN_TRY(clattn__pool_bind(plan, ws, args, b, &w));
     w.chain = chain;
     const int64_t places = s->agents * w.args.slots;

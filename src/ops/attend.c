@@ -186,6 +186,16 @@ static clattn_status try_variant(clattn_plan *plan, const clattn__tile_row *tile
     return clattn__plan_kernel(plan, KERNEL_ATTEND, &spec, &trial);
 }
 
+/* As tuned, and then, if that computes wrongly, as the device's properties say. */
+static clattn_status try_row(clattn_plan *plan, const clattn__tile_row *tile)
+{
+    plan->plain[KERNEL_ATTEND] = false;
+    clattn_status status = try_variant(plan, tile);
+    if (status == CLATTN_E_WRONG && clattn__plan_untune(plan, KERNEL_ATTEND))
+        status = try_variant(plan, tile);
+    return status;
+}
+
 clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
 {
     clattn_status status = CLATTN_OK;
@@ -209,12 +219,17 @@ clattn_status clattn__attend_plan(clattn_plan *plan, int stage, int64_t batch)
         if (ctx->params.shape == CLATTN_SHAPE_TILE)
             row = clattn__tile_row_first(a->dim, a->dim_v, ctx->params.work_group,
                                          ctx->params.max_work_group, ctx->params.max_local_bytes);
-        status = try_variant(plan, row);
+        status = try_row(plan, row);
+        bool wrong = status == CLATTN_E_WRONG;
         while (clattn__plan_shrinks(status) && row != NULL) {
-            clattn__plan_refused(plan, (size_t)row->work_group);
+            clattn__plan_refused(plan, KERNEL_ATTEND, status);
             row = clattn__tile_row_smaller(row);
-            status = try_variant(plan, row);
+            status = try_row(plan, row);
+            wrong = wrong || status == CLATTN_E_WRONG;
         }
+        /* However the last one came out: there were others, and they could not be trusted. */
+        if (status != CLATTN_OK && status != CLATTN_E_LOST && wrong)
+            status = CLATTN_E_WRONG;
         CLATTN_TRY(status);
     }
     plan->info.launches = clattn__attend_launches(at);

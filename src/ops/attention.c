@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/host.h"
 #include "ops/plan.h"
 
 clattn_status clattn_attention_plan(clattn_context *ctx, const clattn_attention_desc *desc,
@@ -48,7 +49,9 @@ clattn_status clattn_attention_plan(clattn_context *ctx, const clattn_attention_
     plan->desc.type = d->type;
     CLATTN_TRY(clattn__attend_plan(plan, 2, d->batch));
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
 static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, const void *opaque,
@@ -70,6 +73,8 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
 
     keys.name = "k";
     keys.tokens = d->keys;
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, opaque, chain);
     CLATTN_TRY(clattn__bind(ctx, args->q, &queries, &b.q));
     CLATTN_TRY(clattn__bind(ctx, args->k, &keys, &b.k));
     keys.name = "v";

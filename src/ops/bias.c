@@ -244,6 +244,32 @@ void clattn__agent_bias_stage(const clattn_agent_bias *bias, int stage_number, B
     *bound = (clattn__bound){.name = "bias", .memory = s->memory, .end = s->memory.bytes};
 }
 
+clattn_status clattn__agent_bias_to_host(const clattn_agent_bias *bias, clattn_context *host,
+                                         clattn_agent_bias **copy)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_agent_bias *made = NULL;
+
+    CLATTN_CHECK(&host->log, bias->magic == BIAS_MAGIC, CLATTN_E_ARG, "bias is no bias handle");
+    made = clattn__alloc(sizeof *made);
+    CLATTN_CHECK(&host->log, made != NULL, CLATTN_E_NOMEM, "no host memory for a bias handle");
+    *made = *bias;
+    made->ctx = host;
+    for (int i = 0; i < 2; i++)
+        made->stages[i].memory = (clattn_memory){0};
+    for (int i = 0; i < 2; i++) {
+        const clattn_memory *from = &bias->stages[i].memory;
+        clattn_memory *to = &made->stages[i].memory;
+        CLATTN_TRY(host->backend->alloc(host, from->bytes, to));
+        CLATTN_TRY(bias->ctx->backend->read(bias->ctx, from, 0, to->host, from->bytes));
+    }
+    *copy = made;
+    made = NULL;
+out:
+    clattn_agent_bias_destroy(&made);
+    return status;
+}
+
 void clattn__bias_from(Bias *b, int64_t token)
 {
     const int64_t entry = token - b->class_tokens;

@@ -28,6 +28,10 @@ clattn_status clattn__agent_bias_weigh(const clattn_log *log, const clattn__bias
 void clattn__agent_bias_stage(const clattn_agent_bias *bias, int stage, Bias *args,
                               clattn__bound *bound);
 
+/* A handle of the CPU path's with the same tables, read from the device; freed with clattn_agent_bias_destroy(). */
+clattn_status clattn__agent_bias_to_host(const clattn_agent_bias *bias, clattn_context *host,
+                                         clattn_agent_bias **copy);
+
 /* The tables for a tile whose token 0 is token `token` of the problem, class tokens first. */
 void clattn__bias_from(Bias *bias, int64_t token);
 

@@ -3,6 +3,7 @@
 
 #include "cpu/cpu.h"
 #include "ops/forms.h"
+#include "ops/host.h"
 #include "ops/selftest.h"
 
 enum { KERNEL_DWC };
@@ -31,7 +32,7 @@ static void launch_items(const clattn_plan *plan, const Dwc *a, int64_t pictures
     items[2] = (size_t)pictures;
 }
 
-static clattn_status plan_kernel(clattn_plan *plan)
+static clattn_status try_values(clattn_plan *plan)
 {
     const clattn__tune_values *values = item_values(plan);
     Dwc nothing = plan->dwc_args;
@@ -44,6 +45,14 @@ static clattn_status plan_kernel(clattn_plan *plan)
     clattn__form_dwc(&spec, plan->dwc_desc.type, (int)values->channels, (int)values->tokens,
                      (int)nothing.size);
     return clattn__plan_items(plan, KERNEL_DWC, spec, trial.items[0], &trial);
+}
+
+static clattn_status plan_kernel(clattn_plan *plan)
+{
+    clattn_status status = try_values(plan);
+    if (status == CLATTN_E_WRONG && clattn__plan_untune(plan, KERNEL_DWC))
+        status = try_values(plan);
+    return status;
 }
 
 clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
@@ -96,7 +105,9 @@ clattn_status clattn_dwc_plan(clattn_context *ctx, const clattn_dwc_desc *desc,
     if (!clattn_context_is_cpu(ctx))
         CLATTN_TRY(plan_kernel(plan));
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
 typedef struct cpu_job {
@@ -234,6 +245,8 @@ clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws,
     clattn__bound b[4] = {0};
     Dwc a = plan->dwc_args;
 
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, opaque, chain);
     CLATTN_TRY(bind(plan, opaque, &a, b));
     const clattn_memory memory[] = {b[0].memory, b[1].memory, b[2].memory, b[3].memory};
     CLATTN_TRY(enqueue(plan, ws, &a, plan->dwc_desc.batch * a.windows, memory, chain));

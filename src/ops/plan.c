@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cl/selftest.h"
 #include "clattn/tune.h"
 #include "cpu/cpu.h"
 #include "ops/selftest.h"
@@ -105,26 +106,39 @@ clattn_status clattn__plan_kernel(clattn_plan *plan, int index, const clattn__ke
     return status == CLATTN_OK ? clattn__selftest_kernel(plan, index, trial->probe) : status;
 }
 
+/* Work-groups of at most `most` items. */
+static clattn_status try_items(clattn_plan *plan, int index, clattn__kernel_spec *spec, size_t most,
+                               size_t row, const clattn__trial *trial)
+{
+    for (size_t group = most;; group /= 2) {
+        spec->local[0] = row < group ? row : group;
+        spec->local[1] = group / spec->local[0];
+        spec->local[2] = 1;
+        plan->tuned[index].values.items = (int32_t)group;
+        const clattn_status status = clattn__plan_kernel(plan, index, spec, trial);
+        const bool tuned = strcmp(plan->tuned[index].source, "default") != 0;
+        if (!clattn__plan_shrinks(status) || status == CLATTN_E_BUILD || group == 1 ||
+            (status == CLATTN_E_WRONG && tuned))
+            return status;
+        clattn__plan_refused(plan, index, status);
+    }
+}
+
 clattn_status clattn__plan_items(clattn_plan *plan, int index, clattn__kernel_spec spec, size_t row,
                                  const clattn__trial *trial)
 {
     const size_t limit = plan->ctx->params.max_work_group;
+    const bool own = plan->tuned[index].kernel == NULL;
     clattn_status status = CLATTN_OK;
 
-    if (plan->tuned[index].kernel == NULL)
-        clattn__plan_tune(plan, index, spec.file,
-                          (clattn__tune_values){.items = CLATTN__GROUP_ITEMS});
-    const size_t wanted = (size_t)plan->tuned[index].values.items;
-    for (size_t group = limit < wanted ? limit : wanted;; group /= 2) {
-        spec.local[0] = row < group ? row : group;
-        spec.local[1] = group / spec.local[0];
-        spec.local[2] = 1;
-        plan->tuned[index].values.items = (int32_t)group;
-        status = clattn__plan_kernel(plan, index, &spec, trial);
-        if (!clattn__plan_shrinks(status) || status == CLATTN_E_BUILD || group == 1)
-            return status;
-        clattn__plan_refused(plan, group);
-    }
+    do {
+        if (own)
+            clattn__plan_tune(plan, index, spec.file,
+                              (clattn__tune_values){.items = CLATTN__GROUP_ITEMS});
+        const size_t wanted = (size_t)plan->tuned[index].values.items;
+        status = try_items(plan, index, &spec, limit < wanted ? limit : wanted, row, trial);
+    } while (own && status == CLATTN_E_WRONG && clattn__plan_untune(plan, index));
+    return status;
 }
 
 const clattn__cpu_ops *clattn__plan_cpu(const clattn_plan *plan)
@@ -137,20 +151,44 @@ clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char 
                                        clattn__tune_values defaults)
 {
     plan->tuned[index] = clattn__tune_find(plan->ctx, kernel, plan->desc.type, defaults);
+    if (plan->plain[index]) {
+        plan->tuned[index].values = defaults;
+        plan->tuned[index].source = "default";
+    }
     return &plan->tuned[index].values;
 }
 
 bool clattn__plan_shrinks(clattn_status status)
 {
-    return status == CLATTN_E_OPENCL || status == CLATTN_E_BUILD;
+    return status == CLATTN_E_OPENCL || status == CLATTN_E_BUILD || status == CLATTN_E_WRONG;
 }
 
-void clattn__plan_refused(const clattn_plan *plan, size_t work_group)
+bool clattn__plan_untune(clattn_plan *plan, int index)
 {
-    const clattn_context *ctx = plan->ctx;
-    clattn__log(&ctx->log, CLATTN_LOG_WARN,
-                "%s refused a work-group of %zu for %s (OpenCL error %d); trying less",
-                ctx->device.name, work_group, plan->op, (int)ctx->cl_error);
+    const clattn__tuned *tuned = &plan->tuned[index];
+    if (plan->plain[index] || tuned->kernel == NULL || strcmp(tuned->source, "default") == 0)
+        return false;
+    clattn__log(&plan->ctx->log, CLATTN_LOG_WARN, "the %s tuning row of %s is not used on %s",
+                tuned->source, tuned->kernel, plan->ctx->device.name);
+    clattn__verdict_step(plan->ctx, &plan->kernels[index], CLATTN_STEP_PLAIN);
+    plan->plain[index] = true;
+    return true;
+}
+
+void clattn__plan_refused(const clattn_plan *plan, int index, clattn_status status)
+{
+    clattn_context *ctx = plan->ctx;
+    const size_t *local = plan->kernels[index].local;
+    const size_t group = local[0] * local[1] * local[2];
+    if (status == CLATTN_E_WRONG) {
+        clattn__verdict_step(ctx, &plan->kernels[index], CLATTN_STEP_SMALLER);
+        clattn__log(&ctx->log, CLATTN_LOG_WARN, "a work-group smaller than %zu is tried for %s",
+                    group, plan->op);
+    } else {
+        clattn__log(&ctx->log, CLATTN_LOG_WARN,
+                    "%s refused a work-group of %zu for %s (OpenCL error %d); trying less",
+                    ctx->device.name, group, plan->op, (int)ctx->cl_error);
+    }
 }
 
 clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clattn_plan **out)
@@ -166,6 +204,7 @@ clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clatt
             continue;
         plan->info.scratch_bytes += plan->children[i]->info.scratch_bytes;
         plan->info.launches += plan->children[i]->info.launches;
+        plan->info.on_cpu_path += plan->children[i]->info.on_cpu_path;
         if (plan->info.private_bytes < plan->children[i]->info.private_bytes)
             plan->info.private_bytes = plan->children[i]->info.private_bytes;
     }
@@ -231,6 +270,7 @@ void clattn_plan_destroy(clattn_plan **plan)
         return;
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_plan_destroy(&(*plan)->children[i]);
+    clattn_plan_destroy(&(*plan)->host);
     (*plan)->magic = 0;
     clattn__free(*plan);
     *plan = NULL;
@@ -262,6 +302,8 @@ clattn_status clattn_workspace_create(clattn_plan *plan, clattn_workspace **work
     for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
         if (plan->children[i] != NULL)
             CLATTN_TRY(clattn_workspace_create(plan->children[i], &ws->children[i]));
+    if (plan->host != NULL)
+        CLATTN_TRY(clattn_workspace_create(plan->host, &ws->host));
     *workspace = ws;
     ws = NULL;
 out:
@@ -278,6 +320,7 @@ void clattn_workspace_destroy(clattn_workspace **workspace)
 
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_workspace_destroy(&ws->children[i]);
+    clattn_workspace_destroy(&ws->host);
     for (int i = CLATTN__MAX_KERNELS - 1; i >= 0; i--)
         clattn__kernel_release(ctx, &ws->kernels[i]);
     for (int i = CLATTN__MAX_SCRATCH - 1; i >= 0; i--)
@@ -345,6 +388,8 @@ clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, i
     }
     for (int i = 0; i < 3; i++)
         global[i] = whole_groups(items[i], local[i]);
+    if (ws->record != NULL)
+        clattn__record_launch(ctx, ws->record, args, args_bytes, buffers, count, global, local);
     CLATTN_TRY(clattn__chain_launch(chain, kernel, global, local));
 out:
     return status;

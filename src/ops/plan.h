@@ -47,7 +47,11 @@ struct clattn_plan {
     clattn_plan *children[CLATTN__MAX_CHILDREN];
     clattn__kernel_spec kernels[CLATTN__MAX_KERNELS];
     clattn__tuned tuned[CLATTN__MAX_KERNELS]; /* where a kernel has values that tuning sets */
+    bool plain[CLATTN__MAX_KERNELS];          /* no row of tuning is looked for any more */
     uint64_t scratch[CLATTN__MAX_SCRATCH];    /* bytes; 0: none */
+
+    clattn_plan
+        *host; /* of the CPU path, which runs in place of this one (ops/host.h); else NULL */
 
     /* What the operator needs at run time; each uses its own part. */
     clattn_agent_attention_desc desc; /* `type` is set by every operator */
@@ -67,8 +71,10 @@ struct clattn_workspace {
     uint64_t magic;
     const clattn_plan *plan;
     clattn_workspace *children[CLATTN__MAX_CHILDREN];
+    clattn_workspace *host; /* of plan->host */
     clattn_memory scratch[CLATTN__MAX_SCRATCH];
     cl_kernel kernels[CLATTN__MAX_KERNELS];
+    struct clattn__record *record; /* of a self-test that is recorded: hears of every launch */
 };
 
 /* A blank plan for `ctx`, or the reason there is none. */
@@ -99,13 +105,19 @@ clattn__tune_values *clattn__plan_tune(clattn_plan *plan, int index, const char 
                                        clattn__tune_values defaults);
 
 /*
- * True where a kernel of a smaller work-group may work instead: OpenCL or its compiler refused this one. Not after a lost device, or for
- * want of memory: results would depend on it.
+ * True where a kernel of a smaller work-group may work instead: OpenCL or its compiler refused this one, or it computes wrongly. Not
+ * after a lost device, or for want of memory: results would depend on it.
  */
 bool clattn__plan_shrinks(clattn_status status);
 
-/* For the log: what was refused, where a smaller work-group is tried next. */
-void clattn__plan_refused(const clattn_plan *plan, size_t work_group);
+/*
+ * After a kernel that did not pass the self-test: true where it was tuned, and is worth a try with the values that follow from the
+ * device; the next clattn__plan_tune() gives those.
+ */
+bool clattn__plan_untune(clattn_plan *plan, int index);
+
+/* For the log and the verdict: kernel `index` was refused, or is wrong, and a smaller work-group is tried next. */
+void clattn__plan_refused(const clattn_plan *plan, int index, clattn_status status);
 
 /* Adds the children's scratch and launches to the plan's own and hands it out; on a failed status destroys it instead. */
 clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clattn_plan **out);
@@ -134,6 +146,11 @@ void clattn__plan_set_batch(clattn_plan *plan, int64_t batch);
 clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, int index,
                              const void *args, size_t args_bytes, const cl_mem *buffers, int count,
                              const size_t items[3]);
+
+/* What the arguments of clattn_smooth_run() become on the way to its enqueue. */
+typedef struct clattn__smooth_args {
+    const clattn_tensor *input, *output, *agents;
+} clattn__smooth_args;
 
 /* The checks of a run alone: the tensors bound, and the views and forms of `a` complete. */
 clattn_status clattn__agent_aggregate_bind(const clattn_plan *plan,

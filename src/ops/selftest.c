@@ -46,10 +46,12 @@ void clattn__selftest_begin(clattn__selftest *test, const char *form)
 {
     test->form = form;
     test->scale = 1.0f;
+    test->passed = true;
 }
 
 void clattn__selftest_clear(clattn__selftest *test)
 {
+    clattn__record_problem(test, test->passed);
     while (test->count > 0)
         clattn_memory_free(test->ctx, &test->memory[--test->count]);
 }
@@ -62,6 +64,7 @@ static void compare(clattn__selftest *test, float expected, float found, float a
     const float off = same ? 0.0f : fabsf(found - expected) / allowed;
     const bool right = off <= 1.0f; /* a NaN is not */
 
+    test->passed = test->passed && right;
     if (!(off <= v->error))
         v->error = isfinite(off) ? off : INFINITY;
     if (right || v->code != CLATTN_VERDICT_PASSED)
@@ -91,8 +94,8 @@ static clattn_status expect(clattn__selftest *test, size_t count)
     return CLATTN_OK;
 }
 
-static clattn_status report(clattn__selftest *test, const float *values, size_t count, bool half,
-                            float units)
+static clattn_status report(clattn__selftest *test, const clattn_memory *memory,
+                            const float *values, size_t count, clattn_selftest_check check)
 {
     clattn_status status = CLATTN_OK;
 
@@ -103,9 +106,14 @@ static clattn_status report(clattn__selftest *test, const float *values, size_t 
         const float *expected = test->expected + test->reported;
         for (size_t i = 0; i < count; i++) {
             const float size = fabsf(expected[i]);
-            const float more = half ? F16_HALF * size + F16_TINY : 0.0f;
-            compare(test, expected[i], values[i], units * UNIT * (test->scale + size) + more, i);
+            const float more = check.f16 ? F16_HALF * size + F16_TINY : 0.0f;
+            compare(test, expected[i], values[i], check.units * UNIT * (test->scale + size) + more,
+                    i);
         }
+        check.expected = expected;
+        check.count = count;
+        check.scale = test->scale;
+        clattn__record_check(test, memory, &check);
     }
     test->reported += count;
 out:
@@ -146,7 +154,8 @@ clattn_status clattn__selftest_report(clattn__selftest *test, const clattn_tenso
     float *values = NULL;
 
     CLATTN_TRY(read_numbers(test, &tensor->memory, tensor->type, count, &values));
-    CLATTN_TRY(report(test, values, count, tensor->type == CLATTN_F16, units));
+    CLATTN_TRY(report(test, &tensor->memory, values, count,
+                      (clattn_selftest_check){.f16 = tensor->type == CLATTN_F16, .units = units}));
 out:
     clattn__free(values);
     return status;
@@ -169,7 +178,8 @@ clattn_status clattn__selftest_report_states(clattn__selftest *test, const clatt
         acc[dim_v] = l > 0.0f ? m + log2f(l) : m;
         acc[dim_v + 1] = l > 0.0f && m != floorf(m) ? 1.0f : 0.0f;
     }
-    CLATTN_TRY(report(test, values, (size_t)(states * (dim_v + 2)), false, units));
+    CLATTN_TRY(report(test, memory, values, (size_t)(states * (dim_v + 2)),
+                      (clattn_selftest_check){.state_sums = (uint32_t)dim_v, .units = units}));
 out:
     clattn__free(values);
     return status;
@@ -184,12 +194,15 @@ static clattn_status run(clattn__selftest *test, clattn_context *ctx, clattn__pr
     test->storage = ctx == test->cpu ? CLATTN_F32 : test->of->desc.type;
     test->seed = 1;
     test->reported = 0;
-    if (ctx != test->cpu)
+    if (ctx != test->cpu) {
+        CLATTN_TRY(clattn__record_begin(test));
         CLATTN_TRY(clattn__kernel_create(ctx, &test->of->kernels[test->kernel],
                                          &test->ws.kernels[test->kernel]));
+    }
     CLATTN_TRY(probe(test));
 out:
     clattn__selftest_clear(test);
+    clattn__record_end(test);
     if (ctx != test->cpu)
         clattn__kernel_release(ctx, &test->ws.kernels[test->kernel]);
     return status;

@@ -14,6 +14,7 @@
 #ifndef CLATTN_SRC_OPS_SELFTEST_H
 #define CLATTN_SRC_OPS_SELFTEST_H
 
+#include "clattn/selftest.h"
 #include "ops/plan.h"
 
 #define CLATTN__SELFTEST_TENSORS 12
@@ -31,6 +32,7 @@ struct clattn__selftest {
     uint32_t seed;
     const char *form; /* of the problem in hand, for the verdict */
     float scale;      /* about the size of its results */
+    bool passed;      /* so far */
 
     float *expected; /* what the run on the CPU path reported */
     size_t room, reported;
@@ -84,6 +86,19 @@ void clattn__selftest_clear(clattn__selftest *test);
 
 /* An even number in [-1, 1); the next of the test's. */
 float clattn__selftest_number(clattn__selftest *test);
+
+/* The recording for clattn_selftest_record(), where the context has a recorder: begun and ended with the test. */
+typedef struct clattn__record clattn__record;
+clattn_status clattn__record_begin(clattn__selftest *test);
+void clattn__record_end(clattn__selftest *test);
+/* A launch that is about to be made, and a check that is being made; both on the device alone. */
+void clattn__record_launch(clattn_context *ctx, clattn__record *record, const void *args,
+                           size_t args_bytes, const cl_mem *buffers, int count,
+                           const size_t global[3], const size_t local[3]);
+void clattn__record_check(clattn__selftest *test, const clattn_memory *memory,
+                          const clattn_selftest_check *check);
+/* The problem in hand is complete. */
+void clattn__record_problem(clattn__selftest *test, bool passed);
 
 /* Tests kernel `index` of a plan; CLATTN_E_WRONG where a plan may not use it, and a sentence in the log. */
 clattn_status clattn__selftest_kernel(clattn_plan *plan, int index, clattn__probe *probe);

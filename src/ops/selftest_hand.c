@@ -42,7 +42,7 @@ static clattn_status plan_smooth(clattn_context *lane)
     return status;
 }
 
-clattn_status clattn_context_selftest(clattn_context *ctx)
+static clattn_status run_all(clattn_context *ctx, const clattn_selftest_recorder *recorder)
 {
     static const struct {
         int64_t width;
@@ -51,17 +51,34 @@ clattn_status clattn_context_selftest(clattn_context *ctx)
     clattn_status status = CLATTN_OK;
     clattn_context *lane = NULL;
 
-    if (!clattn__context_valid(ctx))
-        return CLATTN_E_ARG;
     if (ctx->cl == NULL)
         return CLATTN_OK;
     status = clattn__context_lane(ctx, &lane);
     if (status != CLATTN_OK)
         return status;
     lane->params.selftest = CLATTN__SELFTEST_AGAIN;
+    lane->recorder = recorder;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         status = worse(status, plan_attention(lane, forms[i].width, forms[i].type));
     status = worse(status, plan_smooth(lane));
     clattn__context_lane_end(&lane);
+    return status;
+}
+
+clattn_status clattn_context_selftest(clattn_context *ctx)
+{
+    return clattn__context_valid(ctx) ? run_all(ctx, NULL) : CLATTN_E_ARG;
+}
+
+clattn_status clattn_selftest_record(clattn_context *ctx, const clattn_selftest_recorder *recorder)
+{
+    clattn_status status = CLATTN_OK;
+
+    if (!clattn__context_valid(ctx))
+        return CLATTN_E_ARG;
+    CLATTN_CHECK(&ctx->log, recorder != NULL && recorder->take != NULL, CLATTN_E_ARG, "%s is NULL",
+                 recorder == NULL ? "recorder" : "take of the recorder");
+    status = run_all(ctx, recorder);
+out:
     return status;
 }

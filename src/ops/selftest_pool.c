@@ -87,8 +87,8 @@ clattn_status clattn__agent_pool_probe(clattn__selftest *test)
     clattn_status status = CLATTN_OK;
     /* Cells that overlap, in several leaves; more channels than a work-group has. */
     const int vectors = clattn__pool_wide_vectors(test->of);
-    const int64_t dim = vectors > 0 ? 16 * vectors + 5 : 37;
-    clattn_agent_attention_desc map = {.batch = 2, .heads = 2, .head_dim = dim};
+    const int64_t dim = vectors > 0 ? 16 * vectors + 5 : 15;
+    clattn_agent_attention_desc map = {.batch = 2, .heads = vectors > 0 ? 2 : 5, .head_dim = dim};
     clattn_agent_attention_desc windows = {.batch = 2, .heads = 3, .head_dim = dim};
 
     map.height = 13, map.width = 22, map.class_tokens = 2;

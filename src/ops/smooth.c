@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "ops/plan.h"
+#include "ops/host.h"
 #include "ops/smooth_pixels.h"
 #include "ops/steps.h"
 
@@ -123,25 +123,26 @@ clattn_status clattn_smooth_plan(clattn_context *ctx, const clattn_smooth_desc *
     CLATTN_TRY(
         clattn_agent_broadcast_plan(ctx, &colours, &plan->children[CLATTN__CHILD_BROADCAST]));
     /* result = out + detail * (input - out): the broadcast's output shrinks as its shortcut grows. */
-    plan->children[CLATTN__CHILD_BROADCAST]->attend_args.out_scale = 1.0f - desc->detail;
+    clattn_plan *broadcast = plan->children[CLATTN__CHILD_BROADCAST];
+    broadcast->attend_args.out_scale = 1.0f - desc->detail;
+    if (broadcast->host != NULL)
+        broadcast->host->attend_args.out_scale = 1.0f - desc->detail;
 
     const clattn_plan_info *core = &plan->children[CLATTN__CHILD_AGGREGATE]->info;
     plan->info = *core;
     plan->info.scratch_bytes = 0;
+    plan->info.on_cpu_path = 0;
     plan->info.launches = 2 + plan->children[CLATTN__CHILD_REFINE]->info.launches;
     for (int32_t i = 1; i < plan->rounds; i++)
         plan->info.launches += plan->children[CLATTN__CHILD_REFINE]->info.launches;
 out:
-    return plan == NULL ? status : clattn__plan_finish(plan, status, out_plan);
+    return plan == NULL
+               ? status
+               : clattn__plan_finish(plan, clattn__host_plan(plan, desc, status), out_plan);
 }
 
-/* What smooth_run's arguments become on the way to the enqueue. */
-typedef struct smooth_args {
-    const clattn_tensor *input, *output, *agents;
-} smooth_args;
-
-static clattn_status bind(const clattn_plan *plan, const smooth_args *args, Features *features_args,
-                          clattn__bound b[3])
+static clattn_status bind(const clattn_plan *plan, const clattn__smooth_args *args,
+                          Features *features_args, clattn__bound b[3])
 {
     clattn_status status = CLATTN_OK;
     const clattn__shape *s = &plan->shape;
@@ -180,7 +181,7 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
                              clattn__chain *chain)
 {
     clattn_status status = CLATTN_OK;
-    const smooth_args *args = opaque;
+    const clattn__smooth_args *args = opaque;
     const int64_t pixels = plan->shape.q_tokens;
     const int64_t n = plan->shape.agents;
     const clattn_tensor f = rows_of(&ws->scratch[SCRATCH_FEATURES], pixels, CLATTN__FEATURE);
@@ -192,6 +193,8 @@ static clattn_status enqueue(const clattn_plan *plan, clattn_workspace *ws, cons
     clattn__bound b[3] = {0};
     Features features_args = plan->features_args;
 
+    if (plan->host != NULL)
+        return clattn__host_run(plan, ws, opaque, chain);
     CLATTN_TRY(bind(plan, args, &features_args, b));
     features_args.with_norms = 1;
     CLATTN_TRY(clattn__smooth_features(plan, ws, &features_args, &b[0].memory, &f.memory,
@@ -243,6 +246,6 @@ clattn_status clattn_smooth_run(const clattn_plan *plan, clattn_workspace *ws,
                                 const clattn_tensor *input, const clattn_tensor *output,
                                 const clattn_tensor *agents, const clattn_sync *sync)
 {
-    const smooth_args args = {input, output, agents};
+    const clattn__smooth_args args = {input, output, agents};
     return clattn__run(plan, ws, &args, sync, "smooth", enqueue);
 }

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# clattn doctor: the report of a sound device, and a program that shows a problem without clattn: it passes as it is, and reports a
+# fault that is planted into its kernel. usage: test_doctor.sh CLATTN CC
+set -euo pipefail
+clattn=$1
+cc=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail()
+{
+    echo "$*" >&2
+    exit 1
+}
+
+if [[ $("$clattn" devices --json) == *'"devices":	[]'* ]]; then
+    echo "no OpenCL device: skipped"
+    exit $((${CLATTN_TEST_REQUIRE:-0} ? 1 : 77))
+fi
+
+"$clattn" doctor -o "$work/report" --cache none --reproducer "$work/programs" --case agent_pool_merge ||
+    fail "a device is not well: $(cat "$work/report")"
+grep -q '^clattn .*, commit .*, kernels [0-9a-f]' "$work/report" || fail 'no versions in the report'
+for word in platform driver limits 'self-test CLATTN_OK' 'passed .* agent_pool' 'times .* ms'; do
+    grep -q "$word" "$work/report" || fail "no '$word' in the report"
+done
+! grep -q 'wrong\|stray\|refused' "$work/report" || fail 'sound kernels are called wrong'
+
+# One program per form of the arguments; the widest there is.
+program=$(find "$work/programs" -mindepth 1 -maxdepth 1 | sort | head -1)
+[[ -n $program ]] || fail 'no program was written'
+cd "$program"
+make -s CC="$cc" || fail 'the program does not compile'
+./reproduce >out || fail "sound kernels fail: $(cat out)"
+grep -q '^PASS' out || fail "the program does not say PASS: $(cat out)"
+grep -q clattn reproduce.c kernel.cl && ! grep -q 'include.*clattn' reproduce.c kernel.cl problem.h ||
+    fail 'the program needs clattn'
+
+# A merge that loses its right half.
+sed -i 's/step \*= 2)/step *= 4)/' kernel.cl
+rc=0
+./reproduce >out || rc=$?
+[[ $rc == 1 ]] || fail "a planted fault ends with $rc: $(cat out)"
+grep -q '^FAIL' out || fail "a planted fault is not reported: $(cat out)"
+grep -q '^wrong .* it should be' out || fail 'no element is named'
+
+# What is asked for wrongly.
+rc=0
+"$clattn" doctor --case x 2>"$work/error" || rc=$?
+[[ $rc == 2 ]] || fail "--case alone ends with $rc"
+rc=0
+"$clattn" doctor --device nowhere --json -o "$work/json" || rc=$?
+[[ $rc == 1 ]] || fail "a device that is not there ends with $rc"
+grep -q '"problem":.*nowhere' "$work/json" || fail 'the report does not name what is not there'
