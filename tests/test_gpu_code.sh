@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # No kernel for GPUs spills registers or takes more local memory than the smallest GPU has, on any architecture and in any variant.
 # Skips (77) where neither AMD's nor Intel's compiler is installed.
-# usage: test_gpu_code.sh LADDER
+# usage: test_gpu_code.sh LADDER BUILD
 set -euo pipefail
 
 rungs=()
@@ -12,4 +12,4 @@ if command -v ocloc; then
     rungs+=(intel)
 fi
 ((${#rungs[@]})) || exit 77
-exec "$1" --full "${rungs[@]}"
+exec "$1" --full --build "$2" "${rungs[@]}"
