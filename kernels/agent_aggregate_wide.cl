@@ -194,6 +194,10 @@ OUTLINED void gather_leaf(const Attend *args, int head, int first_agent, int pro
             size_t offsets[BLOCK];
             token_offsets(&k_place, token, end - 1, BLOCK, offsets);
             load_transposed(k, offsets, D, keys);
+            token_offsets(&k_place, token + BLOCK, end - 1, BLOCK, offsets);
+            prefetch_rows(k, offsets, BLOCK, D);
+            token_offsets(&v_place, token, end - 1, BLOCK, offsets);
+            prefetch_rows(v, offsets, BLOCK, DV);
             const bool started = start_logits(args, &bias_tile, key_bias, &bias_place, token,
                                               end - 1, weights + 2 * b);
             logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args->scale, started);

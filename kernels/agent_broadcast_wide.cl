@@ -185,6 +185,10 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                 if (key == 0) {
                     token_offsets(&q_place, t, end - 1, BLOCK, offsets);
                     load_transposed(q, offsets, D, block);
+                    token_offsets(&q_place, t + BLOCK, args->queries - 1, BLOCK, offsets);
+                    prefetch_rows(q, offsets, BLOCK, D);
+                    token_offsets(&finish.out_place, t, end - 1, BLOCK, offsets);
+                    prefetch_rows(finish.out, offsets, BLOCK, DV);
                     running_begin(&running[slot]);
                 }
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
