@@ -14,7 +14,7 @@ enum { KERNEL_ATTEND };
 #define BUFFERS 9
 
 /* Tokens per step of agent_aggregate_narrow, queries per work-item of agent_broadcast_narrow, and their widest rows. */
-#define NARROW_STEP        128
+#define NARROW_STEP        256
 #define NARROW_QUERY_BLOCK 256
 #define NARROW_WIDTH       8
 

@@ -111,35 +111,35 @@ static void feature_items(const clattn_plan *plan, const Features *args, size_t 
     items[2] = 1;
 }
 
-static clattn_status plan_features(clattn_plan *plan)
+/* A kernel of the filter's own: of smooth.cl, or in the wide shape the one of smooth_wide.cl, whose work-groups are single items. */
+static clattn_status plan_kernel(clattn_plan *plan, int index, const char *name,
+                                 const char *wide_name, const clattn__trial *trial)
 {
-    Features no_picture = plan->features_args;
-    clattn__trial picture = {.nothing = &no_picture, .bytes = sizeof no_picture, .buffers = 3};
-    clattn__kernel_spec wide = {
-        .file = "smooth_wide", .name = "smooth_features_wide", .local = {1, 1, 1}};
-
-    feature_items(plan, &no_picture, picture.items);
-    no_picture.width = 0;
     if (plan->ctx->params.shape != CLATTN_SHAPE_WIDE)
-        return clattn__plan_items(plan, KERNEL_FEATURES, "smooth", "smooth_features", "",
-                                  PICTURE_ROW, &picture);
+        return clattn__plan_items(plan, index, "smooth", name, "", PICTURE_ROW, trial);
+
+    clattn__kernel_spec wide = {.file = "smooth_wide", .name = wide_name, .local = {1, 1, 1}};
     snprintf(wide.options, sizeof wide.options, "-DWIDTH=%d -DSEGMENT=%d",
              clattn__vector_floats(plan->ctx->device.vector_width), PICTURE_SEGMENT);
-    return clattn__plan_kernel(plan, KERNEL_FEATURES, &wide, &picture);
+    return clattn__plan_kernel(plan, index, &wide, trial);
 }
 
 static clattn_status plan_kernels(clattn_plan *plan)
 {
     clattn_status status = CLATTN_OK;
+    Features no_picture = plan->features_args;
+    clattn__trial picture = {.nothing = &no_picture, .bytes = sizeof no_picture, .buffers = 3};
     const Norms no_rows = {.count = 0, .dim = CLATTN__FEATURE};
     const clattn__trial rows = {.nothing = &no_rows,
                                 .bytes = sizeof no_rows,
                                 .buffers = 2,
                                 .items = {(size_t)plan->shape.agents, 1, 1}};
 
-    CLATTN_TRY(plan_features(plan));
+    feature_items(plan, &no_picture, picture.items);
+    no_picture.width = 0;
     CLATTN_TRY(
-        clattn__plan_items(plan, KERNEL_NORMS, "smooth", "smooth_norms", "", PICTURE_ROW, &rows));
+        plan_kernel(plan, KERNEL_FEATURES, "smooth_features", "smooth_features_wide", &picture));
+    CLATTN_TRY(plan_kernel(plan, KERNEL_NORMS, "smooth_norms", "smooth_norms_wide", &rows));
 out:
     return status;
 }
