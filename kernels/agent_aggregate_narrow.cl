@@ -10,7 +10,7 @@
  * macros   D, DV <= 8; STEP {64, 128, 256}
  */
 #ifndef STEP
-#define STEP 128 /* tokens whose logits with one agent are held at a time */
+#define STEP 256 /* tokens whose logits with one agent are held at a time */
 #endif
 
 #define STEP_VECTORS (STEP / WIDTH)
@@ -38,7 +38,7 @@ static inline floats load_terms(const Leaf *leaf, int token)
     float lanes[WIDTH];
     size_t offsets[WIDTH];
     if (leaf->key_bias != 0)
-        token_offsets(&leaf->bias_place, token, leaf->end - 1, WIDTH, offsets);
+        vector_offsets(&leaf->bias_place, token, leaf->end - 1, offsets);
     CLATTN_UNROLL
     for (int i = 0; i < WIDTH; i++) {
         const float term = leaf->key_bias != 0 ? leaf->key_bias[offsets[i]] * LOG2E : 0.0f;
@@ -53,9 +53,9 @@ static inline void load_step(const Leaf *leaf, int token, Step *step)
     step->vectors = (min(STEP, leaf->end - token) + GROUP_TOKENS - 1) / GROUP_TOKENS * GROUP;
     for (int v = 0; v < step->vectors; v++) {
         const int first = token + v * WIDTH;
-        token_offsets(&leaf->k_place, first, leaf->end - 1, WIDTH, offsets);
+        vector_offsets(&leaf->k_place, first, leaf->end - 1, offsets);
         load_columns(leaf->k, offsets, D, step->keys + v * D);
-        token_offsets(&leaf->v_place, first, leaf->end - 1, WIDTH, offsets);
+        vector_offsets(&leaf->v_place, first, leaf->end - 1, offsets);
         load_columns(leaf->v, offsets, DV, step->values + v * DV);
         for (int j = 0; j < DV && first >= leaf->end; j++)
             step->values[v * DV + j] = (floats)(0.0f);

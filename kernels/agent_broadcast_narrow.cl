@@ -65,7 +65,7 @@ static inline void load_queries(__global const elem *q, const Place *place, int 
                                 float scale, Queries *queries)
 {
     size_t offsets[WIDTH];
-    token_offsets(place, first, last, WIDTH, offsets);
+    vector_offsets(place, first, last, offsets);
     load_columns(q, offsets, D, queries->rows);
     CLATTN_UNROLL
     for (int j = 0; j < D; j++)
@@ -132,7 +132,7 @@ static inline void store_results(const Attend *args, const Lanes *lanes, int fir
     floats here[DV];
     float result[DV * WIDTH];
     if (args->shortcut != 0.0f) {
-        token_offsets(tap_place, first, last, WIDTH, offsets);
+        vector_offsets(tap_place, first, last, offsets);
         load_columns(tap, offsets, DV, here);
     }
     CLATTN_UNROLL
@@ -142,7 +142,7 @@ static inline void store_results(const Attend *args, const Lanes *lanes, int fir
             x = MAD((floats)(args->shortcut), here[j], x);
         store_floats(x, j, result);
     }
-    token_offsets(out_place, first, last, WIDTH, offsets);
+    vector_offsets(out_place, first, last, offsets);
     for (int i = 0; i < WIDTH && first + i <= last; i++)
         for (int j = 0; j < DV; j++)
             STORE(result[j * WIDTH + i], out + offsets[i] + j);

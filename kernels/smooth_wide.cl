@@ -1,5 +1,6 @@
 /*
- * smooth_features_wide: what smooth_features (smooth.cl) computes, for CPU devices: neighbours share the sums of columns.
+ * smooth_features_wide, smooth_norms_wide: what smooth_features and smooth_norms (smooth.cl) compute, for CPU devices, in a program of
+ * their own. Of the features, neighbours share the sums of columns:
  * map      item = SEGMENT pixels of one row; global = (segments, height); one item per group; nothing to do where width is 0
  * private  3 * (SEGMENT + 2) sums
  * traffic  each pixel about once from memory and 3 times from cache; 5 floats per pixel and, where asked for, its norm out
@@ -126,4 +127,19 @@ smooth_features_wide(const Features args, __global const float *restrict rgb,
             norms[i] = -0.5f * MAD(column, column, sum);
         }
     }
+}
+
+/* norms[i] = -|row i|^2 / 2; item = one row, one item per group. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+smooth_norms_wide(const Norms args, __global const float *restrict rows,
+                  __global float *restrict norms)
+{
+    if (get_global_id(0) >= (size_t)args.count)
+        return;
+    const size_t i = (size_t)args.first + get_global_id(0);
+    __global const float *row = rows + i * (size_t)args.dim;
+    float sum = 0.0f;
+    for (int j = 0; j < args.dim; j++)
+        sum = MAD(row[j], row[j], sum);
+    norms[i] = -0.5f * sum;
 }

@@ -23,7 +23,8 @@
  *
  *       rows x vectors of 16 sums stay in registers; agents: at most so many per work-item; query_block: queries per work-item;
  *       chunk_d: most of head_dim in local memory at a time; block_dv: most of head_dim_v per work-group; channels x tokens per
- *       work-item; items: work-items per group (wide shape: agent_merge and, from 16 channels per head on, agent_pool have none).
+ *       work-item; items: work-items per group (wide shape: agent_merge, smooth and, from 16 channels
+ *       per head on, agent_pool have none).
  *
  * Search  A plan takes, for each of its kernels, the first row that is for its device and type: loaded rows before the
  *       library's own; among these a row with `device` before one with `architecture`, with `vendor`, with none of them; then one

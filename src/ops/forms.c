@@ -103,17 +103,24 @@ void clattn__form_dwc(clattn__kernel_spec *spec, clattn_type type, int channels,
     add_type(spec, type);
 }
 
-void clattn__form_features(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats)
+/* A kernel of the filter's own: of smooth.cl, or in the wide shape the one of smooth_wide.cl, whose work-groups are single items. */
+static void form_pixels(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats,
+                        const char *name, const char *wide_name)
 {
     if (shape != CLATTN_SHAPE_WIDE) {
-        begin(spec, "smooth", "smooth_features", 0);
+        begin(spec, "smooth", name, 0);
         return;
     }
-    begin(spec, "smooth_wide", "smooth_features_wide", 1);
+    begin(spec, "smooth_wide", wide_name, 1);
     add(spec, "-DWIDTH=%d -DSEGMENT=%d", floats, CLATTN__PICTURE_SEGMENT);
 }
 
-void clattn__form_norms(clattn__kernel_spec *spec)
+void clattn__form_features(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats)
 {
-    begin(spec, "smooth", "smooth_norms", 0);
+    form_pixels(spec, shape, floats, "smooth_features", "smooth_features_wide");
+}
+
+void clattn__form_norms(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats)
+{
+    form_pixels(spec, shape, floats, "smooth_norms", "smooth_norms_wide");
 }

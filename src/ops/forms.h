@@ -10,7 +10,7 @@
 #include "clattn/tensor.h"
 
 /* Tokens per step of agent_aggregate_narrow, queries per work-item of agent_broadcast_narrow, and their widest rows. */
-#define CLATTN__NARROW_STEP        128
+#define CLATTN__NARROW_STEP        256
 #define CLATTN__NARROW_QUERY_BLOCK 256
 #define CLATTN__NARROW_WIDTH       8
 
@@ -47,6 +47,6 @@ void clattn__form_pool_wide(clattn__kernel_spec *spec, clattn_type type, bool me
 void clattn__form_dwc(clattn__kernel_spec *spec, clattn_type type, int channels, int tokens,
                       int size);
 void clattn__form_features(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats);
-void clattn__form_norms(clattn__kernel_spec *spec);
+void clattn__form_norms(clattn__kernel_spec *spec, clattn_kernel_shape shape, int floats);
 
 #endif

@@ -156,18 +156,21 @@ static void add_others(list *l, clattn_type type)
     add_dwc(l, type, CLATTN__DWC_WIDE_CHANNELS, CLATTN__DWC_TOKENS, CLATTN_SHAPE_WIDE);
 }
 
-static void add_filter(list *l)
+static void add_pixels(list *l, clattn_kernel_shape shape, int floats)
 {
     clattn__kernel_spec spec;
 
-    clattn__form_features(&spec, CLATTN_SHAPE_TILE, 0);
-    add(l, &spec, CLATTN_SHAPE_AUTO);
-    clattn__form_norms(&spec);
-    add(l, &spec, CLATTN_SHAPE_AUTO);
-    for (size_t i = 0; i < COUNT(vector_floats); i++) {
-        clattn__form_features(&spec, CLATTN_SHAPE_WIDE, vector_floats[i]);
-        add(l, &spec, CLATTN_SHAPE_WIDE);
-    }
+    clattn__form_features(&spec, shape, floats);
+    add(l, &spec, shape);
+    clattn__form_norms(&spec, shape, floats);
+    add(l, &spec, shape);
+}
+
+static void add_filter(list *l)
+{
+    add_pixels(l, CLATTN_SHAPE_TILE, 0);
+    for (size_t i = 0; i < COUNT(vector_floats); i++)
+        add_pixels(l, CLATTN_SHAPE_WIDE, vector_floats[i]);
 }
 
 /* Tuning rows. ------------------------------------------------------------- */

@@ -24,27 +24,25 @@ static void feature_items(const clattn_plan *plan, const Features *args, size_t 
     items[2] = 1;
 }
 
-static clattn_status plan_features(clattn_plan *plan)
+/* What clattn__form_features() or clattn__form_norms() has made. */
+static clattn_status plan_kernel(clattn_plan *plan, int index, const clattn__kernel_spec *spec,
+                                 const clattn__trial *trial)
 {
-    Features no_picture = plan->features_args;
-    clattn__trial picture = {.nothing = &no_picture,
-                             .bytes = sizeof no_picture,
-                             .buffers = 3,
-                             .probe = clattn__smooth_probe};
-    const clattn_kernel_shape shape = plan->ctx->params.shape;
-    clattn__kernel_spec spec;
-
-    feature_items(plan, &no_picture, picture.items);
-    no_picture.width = 0;
-    clattn__form_features(&spec, shape, clattn__vector_floats(plan->ctx->device.vector_width));
-    if (shape == CLATTN_SHAPE_WIDE)
-        return clattn__plan_kernel(plan, KERNEL_FEATURES, &spec, &picture);
-    return clattn__plan_items(plan, KERNEL_FEATURES, spec, PICTURE_ROW, &picture);
+    if (plan->ctx->params.shape == CLATTN_SHAPE_WIDE)
+        return clattn__plan_kernel(plan, index, spec, trial);
+    return clattn__plan_items(plan, index, *spec, PICTURE_ROW, trial);
 }
 
 clattn_status clattn__smooth_plan_pixels(clattn_plan *plan)
 {
     clattn_status status = CLATTN_OK;
+    const clattn_kernel_shape shape = plan->ctx->params.shape;
+    const int floats = clattn__vector_floats(plan->ctx->device.vector_width);
+    Features no_picture = plan->features_args;
+    clattn__trial picture = {.nothing = &no_picture,
+                             .bytes = sizeof no_picture,
+                             .buffers = 3,
+                             .probe = clattn__smooth_probe};
     const Norms no_rows = {.count = 0, .dim = CLATTN__FEATURE};
     const clattn__trial rows = {.nothing = &no_rows,
                                 .bytes = sizeof no_rows,
@@ -53,9 +51,12 @@ clattn_status clattn__smooth_plan_pixels(clattn_plan *plan)
                                 .probe = clattn__smooth_probe};
     clattn__kernel_spec spec;
 
-    CLATTN_TRY(plan_features(plan));
-    clattn__form_norms(&spec);
-    CLATTN_TRY(clattn__plan_items(plan, KERNEL_NORMS, spec, PICTURE_ROW, &rows));
+    feature_items(plan, &no_picture, picture.items);
+    no_picture.width = 0;
+    clattn__form_features(&spec, shape, floats);
+    CLATTN_TRY(plan_kernel(plan, KERNEL_FEATURES, &spec, &picture));
+    clattn__form_norms(&spec, shape, floats);
+    CLATTN_TRY(plan_kernel(plan, KERNEL_NORMS, &spec, &rows));
 out:
     return status;
 }
