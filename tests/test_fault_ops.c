@@ -1,6 +1,7 @@
 /*
  * Every OpenCL call and every allocation of an operator's bias, plan, workspace and run fails once (fault_trial.h). On the first
- * device, with both kernel shapes and with a queue that does not order its commands; allocations on the CPU path, too.
+ * device, with both kernel shapes, with a queue that does not order its commands, and with a cache of programs that is cold or warm;
+ * allocations on the CPU path, too.
  *
  *     CLATTN_TEST_FULL=1   each call with all its codes; else one code for each call, and the other shapes with fewer operators
  */
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "cache_memory.h"
 #include "cl/device.h"
 #include "contexts.h"
 #include "fault_codes.h"
@@ -23,12 +25,17 @@ typedef struct setup {
     const char *name;
     clattn_kernel_shape shape;
     bool out_of_order, cpu;
+    bool cache, warm;
 } setup;
 
-static const setup wide = {"wide", CLATTN_SHAPE_WIDE, false, false};
-static const setup tile = {"tile", CLATTN_SHAPE_TILE, false, false};
-static const setup out_of_order = {"wide, out of order", CLATTN_SHAPE_WIDE, true, false};
-static const setup cpu_path = {"CPU path", CLATTN_SHAPE_WIDE, false, true};
+static const setup wide = {.name = "wide", .shape = CLATTN_SHAPE_WIDE};
+static const setup tile = {.name = "tile", .shape = CLATTN_SHAPE_TILE};
+static const setup out_of_order = {
+    .name = "wide, out of order", .shape = CLATTN_SHAPE_WIDE, .out_of_order = true};
+static const setup cold = {.name = "wide, cold cache", .shape = CLATTN_SHAPE_WIDE, .cache = true};
+static const setup warm = {
+    .name = "wide, warm cache", .shape = CLATTN_SHAPE_WIDE, .cache = true, .warm = true};
+static const setup cpu_path = {.name = "CPU path", .cpu = true};
 
 /* The device and the caller's objects, made before anything fails. */
 static cl_device_id device;
@@ -41,18 +48,23 @@ static struct {
     fault_op op;
     clattn_context *ctx;
     fault_tensors tensors;
-    bool failed_in_plan;
+    bool failed_in_plan, failed_in_store;
     bool knows; /* what the result is */
     float result[FAULT_RESULT];
     uint32_t work_group;
+    cache_memory cache;
 } now;
 
 static void open_context(void *user)
 {
-    const clattn_context_params params = {
+    clattn_context_params params = {
         .log = fault_trial_log(), .shape = now.setup->shape, .threads = 2};
 
     (void)user;
+    if (now.setup->cache)
+        params.cache = cache_memory_callbacks(&now.cache);
+    if (!now.setup->warm)
+        cache_memory_free(&now.cache);
     if (now.setup->cpu) {
         assert_int_equal(clattn_context_create_cpu(&params, &now.ctx), CLATTN_OK);
     } else {
@@ -113,6 +125,10 @@ static clattn_status run(void *user)
     now.failed_in_plan = faulty_cl.failed != NULL;
     if (ran)
         status = fault_job_run(&job, &now.tensors);
+    if (status == CLATTN_OK && now.setup->cache) {
+        status = clattn_context_store_programs(now.ctx);
+        now.failed_in_store = status == CLATTN_OK && faulty_cl.failed != NULL;
+    }
     check_error(status);
     if (ran && status != CLATTN_OK) { /* the plan is as good as before */
         fault_trial_enough();
@@ -126,9 +142,14 @@ static clattn_status run(void *user)
     return status;
 }
 
-/* A plan tries smaller work-groups where OpenCL or its compiler refuses one, in whatever call. */
-static bool smaller_works(const char *name, cl_int code, clattn_status status)
+/*
+ * A plan tries smaller work-groups where OpenCL or its compiler refuses one, in whatever call. With a cache, what is not loaded is
+ * built, what was loaded and does not work is built anew, and what is not saved does no harm.
+ */
+static bool another_way(const char *name, cl_int code, clattn_status status)
 {
+    if (now.setup->cache && (now.failed_in_plan || now.failed_in_store) && status == CLATTN_OK)
+        return true;
     return now.failed_in_plan && status == CLATTN_OK &&
            (fault_right(name, code, CLATTN_E_OPENCL) || fault_right(name, code, CLATTN_E_BUILD));
 }
@@ -138,11 +159,17 @@ static fault_scenario scenario(const setup *s, fault_op op)
     now.setup = s;
     now.op = op;
     now.knows = false;
+    cache_memory_free(&now.cache);
+    if (s->warm) {
+        open_context(NULL);
+        assert_int_equal(run(NULL), CLATTN_OK);
+        close_context(NULL);
+    }
     return (fault_scenario){.name = fault_op_names[op],
                             .begin = open_context,
                             .end = close_context,
                             .attempt = run,
-                            .right = smaller_works};
+                            .right = another_way};
 }
 
 static void fail_calls(const setup *s, fault_op first, fault_op last)
@@ -175,10 +202,17 @@ static void failing_calls_out_of_order(void **state)
     fail_calls(&out_of_order, FAULT_WHOLE, FAULT_WHOLE);
 }
 
-static void fail_allocations(const setup *s)
+static void failing_calls_with_a_cache(void **state)
+{
+    (void)state;
+    fail_calls(&cold, FAULT_DWC, FAULT_DWC);
+    fail_calls(&warm, FAULT_DWC, FAULT_DWC);
+}
+
+static void fail_allocations(const setup *s, fault_op last)
 {
     print_message("  %s\n", s->name);
-    for (fault_op op = FAULT_POOL; op < FAULT_OPS; op++) {
+    for (fault_op op = FAULT_POOL; op <= last; op++) {
         const fault_scenario tried = scenario(s, op);
         fault_trial_allocations(&tried, 1);
     }
@@ -187,13 +221,15 @@ static void fail_allocations(const setup *s)
 static void failing_allocations(void **state)
 {
     (void)state;
-    fail_allocations(&wide);
+    fail_allocations(&wide, FAULT_SMOOTH);
+    fail_allocations(&cold, FAULT_POOL);
+    fail_allocations(&warm, FAULT_POOL);
 }
 
 static void failing_allocations_of_the_cpu_path(void **state)
 {
     (void)state;
-    fail_allocations(&cpu_path);
+    fail_allocations(&cpu_path, FAULT_SMOOTH);
 }
 
 static int set_up(void **state)
@@ -213,6 +249,7 @@ static int tear_down(void **state)
 {
     (void)state;
     fault_trial_print_total();
+    cache_memory_free(&now.cache);
     kept_programs_end();
     faulty_cl.real->clReleaseCommandQueue(callers_queue);
     faulty_cl.real->clReleaseContext(callers_context);
@@ -225,6 +262,7 @@ int main(void)
         cmocka_unit_test(failing_calls_wide),
         cmocka_unit_test(failing_calls_tile),
         cmocka_unit_test(failing_calls_out_of_order),
+        cmocka_unit_test(failing_calls_with_a_cache),
         cmocka_unit_test(failing_allocations),
         cmocka_unit_test(failing_allocations_of_the_cpu_path),
     };
