@@ -66,13 +66,18 @@ static clattn_status keep_va(clattn__tile_work *w, clattn__tile_lane *lane)
                                  ? lane->device->shared[CLATTN__SHARED_REFINED]
                                  : lane->device->shared[CLATTN__SHARED_VA];
     const int64_t agents = p->agent_height * p->agent_width;
+    const uint64_t bytes = clattn__float_bytes(agents * p->heads, clattn__state_width(w) - 2);
+    clattn_status status = CLATTN_OK;
+    float *node = clattn__tree_take(w->tree);
 
-    w->va = clattn__tree_take(w->tree);
-    if (w->va == NULL)
-        return CLATTN_E_NOMEM;
-    return lane->ctx->backend->read(
-        lane->ctx, &va, 0, w->va,
-        clattn__float_bytes(agents * p->heads, clattn__state_width(w) - 2));
+    CLATTN_CHECK(w->log, node != NULL, CLATTN_E_NOMEM, "the plan has no room for va");
+    CLATTN_TRY(lane->ctx->backend->read(lane->ctx, &va, 0, node, bytes));
+    w->va = node;
+    return CLATTN_OK;
+out:
+    if (node != NULL) /* another device tries next */
+        clattn__tree_drop(w->tree, node);
+    return status;
 }
 
 static clattn_status aggregate_finish(void *user, int number, int64_t tile)

@@ -120,7 +120,10 @@ static clattn_status make_all(clattn__tile_work *w, bool room, clattn_status *fa
     CLATTN_CHECK(w->log, w->lanes != NULL, CLATTN_E_NOMEM, "no host memory for %d lanes", lanes);
     w->lane_count = lanes;
     if (!w->cut.whole)
-        CLATTN_TRY(clattn__tree_create(w->cut.node_bytes, w->cut.nodes, &w->tree));
+        status = clattn__tree_create(w->cut.node_bytes, w->cut.nodes, &w->tree);
+    CLATTN_CHECK(w->log, status == CLATTN_OK, status,
+                 "no host memory for %" PRId64 " states of %" PRIu64 " bytes", w->cut.nodes,
+                 w->cut.node_bytes);
     for (int i = 0; i < w->tiling->device_count; i++) {
         failed[i] = make_lanes(w, i);
         if (room && no_room(failed[i]))
@@ -258,7 +261,9 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
     set_ports(&w);
     CLATTN_TRY(make_room(&w, failed));
     check_variants(&w, failed);
-    CLATTN_TRY(clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine));
+    status = clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine);
+    CLATTN_CHECK(w.log, status == CLATTN_OK, status, "no host memory or threads for %d lanes",
+                 w.lane_count);
     for (int i = 0; i < t->device_count; i++)
         if (failed[i] != CLATTN_OK)
             CLATTN_TRY(clattn__engine_drop(w.engine, i, failed[i]));
