@@ -33,7 +33,10 @@ typedef enum clattn_device_kind {
     CLATTN_DEVICE_ACCELERATOR
 } clattn_device_kind;
 
-/** One OpenCL device, as clattn_device_list() found it. All strings are terminated, never NULL. */
+/**
+ * One OpenCL device, as clattn_device_list() found it. All strings are terminated, never NULL, and fit to be shown: UTF-8 without
+ * control characters. What a driver said otherwise has become question marks.
+ */
 typedef struct clattn_device {
     cl_device_id id;
     clattn_device_kind kind;
