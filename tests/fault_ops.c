@@ -43,18 +43,26 @@ static const clattn_agent_attention_desc agent_desc = {.batch = 1,
                                                        .dwc_size = DWC,
                                                        .has_dwc_bias = 1};
 
-void fault_tensors_open(fault_tensors *t, clattn_context *ctx)
+clattn_status fault_tensors_make(fault_tensors *t, clattn_context *ctx)
 {
     fill_random random = {7};
+    clattn_status status = CLATTN_OK;
 
     *t = (fault_tensors){.ctx = ctx};
-    for (int i = 0; i < FAULT_TENSORS; i++) {
+    for (int i = 0; i < FAULT_TENSORS && status == CLATTN_OK; i++) {
         const uint64_t bytes = (uint64_t)counts[i] * sizeof(float);
         float *values = fill_new(&random, FILL_UNIFORM, counts[i]);
-        assert_int_equal(clattn_memory_alloc(ctx, bytes, &t->memory[i]), CLATTN_OK);
-        assert_int_equal(clattn_memory_write(ctx, &t->memory[i], 0, values, bytes), CLATTN_OK);
+        status = clattn_memory_alloc(ctx, bytes, &t->memory[i]);
+        if (status == CLATTN_OK)
+            status = clattn_memory_write(ctx, &t->memory[i], 0, values, bytes);
         free(values);
     }
+    return status;
+}
+
+void fault_tensors_open(fault_tensors *t, clattn_context *ctx)
+{
+    assert_int_equal(fault_tensors_make(t, ctx), CLATTN_OK);
 }
 
 void fault_tensors_close(fault_tensors *t)
@@ -213,6 +221,11 @@ static clattn_status run_op(fault_job *job, const clattn_memory *m, const clattn
     if (job->op == FAULT_SMOOTH)
         return clattn_smooth_run(job->plan, job->ws, &rgb, &smoothed, NULL, sync);
     return run_agent(job, m, sync);
+}
+
+clattn_status fault_job_enqueue(fault_job *job, const fault_tensors *t, const clattn_sync *sync)
+{
+    return run_op(job, t->memory, sync);
 }
 
 clattn_status fault_job_run(fault_job *job, const fault_tensors *t)

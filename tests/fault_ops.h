@@ -57,10 +57,14 @@ typedef struct fault_job {
 
 /* Any failure fails the running test. */
 void fault_tensors_open(fault_tensors *tensors, clattn_context *ctx);
+/* The same, with a status; to be closed in any case. */
+clattn_status fault_tensors_make(fault_tensors *tensors, clattn_context *ctx);
 void fault_tensors_close(fault_tensors *tensors);
 
 /* After a failure the job is still to be ended. */
 clattn_status fault_job_make(clattn_context *ctx, fault_op op, fault_job *job);
+clattn_status fault_job_enqueue(fault_job *job, const fault_tensors *tensors,
+                                const clattn_sync *sync);
 /* Waits for the end; on OpenCL it asks for an event besides. */
 clattn_status fault_job_run(fault_job *job, const fault_tensors *tensors);
 void fault_job_end(fault_job *job);

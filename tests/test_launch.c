@@ -214,7 +214,7 @@ static void failed_builds_are_told_in_full(void **state)
         assert_int_not_equal(clattn_context_cl_error(ctx), 0);
     }
     SUPPORT_REFUSED(&heard, create_kernel(ctx, "steps", "leap", "", &kernel), CLATTN_E_BUILD,
-                    "clCreateKernel failed: CL_INVALID_KERNEL_NAME");
+                    "steps.cl was built with \"\", but has no kernel leap: CL_INVALID_KERNEL_NAME");
     SUPPORT_REFUSED(&heard, create_kernel(ctx, "nothing", "advance", "", &kernel),
                     CLATTN_E_UNSUPPORTED, "no kernels/nothing.cl");
     assert_null(kernel);

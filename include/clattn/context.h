@@ -6,6 +6,8 @@
  *
  * threads  A context may be used from several threads at once; objects made from it may be shared where their own page
  *          says so. Nothing in the library is global and mutable.
+ * fork     A child of fork() must not use what its parent made, not even to destroy it: neither OpenCL drivers nor the CPU path's
+ *          threads live on there. It may exec, or make contexts of its own where the driver had not been used before the fork.
  */
 #ifndef CLATTN_CONTEXT_H
 #define CLATTN_CONTEXT_H
@@ -33,7 +35,10 @@ typedef enum clattn_device_kind {
     CLATTN_DEVICE_ACCELERATOR
 } clattn_device_kind;
 
-/** One OpenCL device, as clattn_device_list() found it. All strings are terminated, never NULL. */
+/**
+ * One OpenCL device, as clattn_device_list() found it. All strings are terminated, never NULL, and fit to be shown: UTF-8 without
+ * control characters. What a driver said otherwise has become question marks.
+ */
 typedef struct clattn_device {
     cl_device_id id;
     clattn_device_kind kind;

@@ -24,6 +24,12 @@
 CLATTN__PRINTF(3, 4)
 void clattn__log(const clattn_log *log, clattn_log_level level, const char *format, ...);
 
+/*
+ * Makes text of unknown origin fit for a log or for JSON: control characters, and bytes that are no UTF-8, become question marks. Line
+ * ends and tabs stay with `lines`.
+ */
+void clattn__text_clean(char *text, bool lines);
+
 /* Both macros expect `clattn_status status` and a label `out` in the function. */
 #define CLATTN_TRY(call)                                                                           \
     do {                                                                                           \

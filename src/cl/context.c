@@ -167,9 +167,9 @@ clattn_status clattn_context_create(cl_device_id device, const clattn_context_pa
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
                                                 (cl_context_properties)platform, 0};
     cl->context = cl->api->clCreateContext(properties, 1, &cl->device, NULL, NULL, &error);
-    CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateContext"));
+    CLATTN_TRY(clattn__cl_made(ctx, cl->context, error, "clCreateContext"));
     cl->queue = cl->api->clCreateCommandQueue(cl->context, cl->device, 0, &error);
-    CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateCommandQueue"));
+    CLATTN_TRY(clattn__cl_made(ctx, cl->queue, error, "clCreateCommandQueue"));
 out:
     return result ? end(ctx, status, result) : status;
 }
@@ -195,7 +195,7 @@ static clattn_status lane(clattn_context *ctx, clattn_context **result)
     CLATTN_TRY(clattn__cl_check(made, of->api->clRetainContext(of->context), "clRetainContext"));
     made->cl->context = of->context;
     made->cl->queue = of->api->clCreateCommandQueue(of->context, of->device, 0, &error);
-    CLATTN_TRY(clattn__cl_check(made, error, "clCreateCommandQueue"));
+    CLATTN_TRY(clattn__cl_made(made, made->cl->queue, error, "clCreateCommandQueue"));
 out:
     return end(made, status, result);
 }
@@ -209,6 +209,8 @@ static clattn_status context_has_device(clattn_context *ctx, cl_context context,
     size_t size = 0;
     cl_int error = api->clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &size);
     CLATTN_TRY(clattn__cl_check(ctx, error, "clGetContextInfo(CL_CONTEXT_DEVICES)"));
+    CLATTN_CHECK(&ctx->log, size >= sizeof *devices, CLATTN_E_ARG,
+                 "the OpenCL context says that it has no device");
     devices = clattn__alloc(size);
     CLATTN_CHECK(&ctx->log, devices, CLATTN_E_NOMEM, "out of host memory for a context's devices");
     error = api->clGetContextInfo(context, CL_CONTEXT_DEVICES, size, devices, NULL);

@@ -17,6 +17,9 @@
 /* A name longer than this is a broken driver's, not a name. */
 #define MAX_TEXT 1023
 
+/* Nor are more platforms, or more devices of one, believed. */
+#define MAX_COUNT 4096
+
 /* Every text field of clattn_device has this size. */
 #define FIELD_SIZE sizeof(((clattn_device *)0)->name)
 
@@ -35,8 +38,8 @@ static cl_int ask_text(const text_query *query, size_t room, char *text, size_t 
 }
 
 /*
- * Fills a field with the driver's text, without the spaces around it and cut to fit; empty where
- * there is no answer.
+ * Fills a field with the driver's text, without the spaces around it, cut to fit and fit to be
+ * shown; empty where there is no answer.
  */
 static void read_text(const text_query *query, char field[FIELD_SIZE])
 {
@@ -47,6 +50,7 @@ static void read_text(const text_query *query, char field[FIELD_SIZE])
         ask_text(query, size, text, NULL) != CL_SUCCESS)
         return;
     snprintf(field, FIELD_SIZE, "%.*s", (int)FIELD_SIZE - 1, text + strspn(text, " \t"));
+    clattn__text_clean(field, false);
     for (size_t end = strlen(field); end > 0 && field[end - 1] == ' '; end--)
         field[end - 1] = '\0';
 }
@@ -176,10 +180,14 @@ static clattn_status list_platforms(const clattn__cl_api *api, const clattn_log 
     cl_uint found = 0;
     cl_int error = api->clGetPlatformIDs(0, NULL, &found);
     if (error == CL_SUCCESS && found > 0) {
-        *platforms = clattn__alloc_array(found, sizeof **platforms);
+        const cl_uint room = found < MAX_COUNT ? found : MAX_COUNT;
+        *platforms = clattn__alloc_array(room, sizeof **platforms);
         CLATTN_CHECK(log, *platforms, CLATTN_E_NOMEM, "out of host memory for %u platforms",
-                     (unsigned)found);
-        error = api->clGetPlatformIDs(found, *platforms, NULL);
+                     (unsigned)room);
+        error = api->clGetPlatformIDs(room, *platforms, &found);
+        found = found < room ? found : room;
+        while (found > 0 && !(*platforms)[found - 1]) /* counted, but not named */
+            found--;
     }
     /* A loader without any driver says "not found"; that is an empty list. */
     if (clattn__cl_error_status(error) == CLATTN_E_NODEVICE) {
@@ -199,8 +207,9 @@ static cl_uint platform_devices(const clattn__cl_api *api, const clattn_log *log
 {
     cl_uint found = 0;
     cl_int error = api->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, room, ids, &found);
+    const cl_uint most = ids && room < MAX_COUNT ? room : MAX_COUNT;
     if (error == CL_SUCCESS)
-        return ids && found > room ? room : found;
+        return found < most ? found : most;
     if (error != CL_DEVICE_NOT_FOUND) {
         char name[FIELD_SIZE];
         read_text(&(text_query){.api = api, .platform = platform, .name = CL_PLATFORM_NAME}, name);
@@ -232,8 +241,11 @@ clattn_status clattn__device_list(const clattn__cl_api *api, const clattn_log *l
     /* Devices may come and go between the two rounds; never more than there is room for. */
     for (cl_uint i = 0; i < platform_count && used < room; i++)
         used += platform_devices(api, NULL, platforms[i], (cl_uint)(room - used), ids + used);
-    for (size_t i = 0; i < used; i++)
-        clattn__device_describe(api, ids[i], &list[i]);
+    size_t described = 0;
+    for (size_t i = 0; i < used; i++) /* a driver may have counted more than it names */
+        if (ids[i])
+            clattn__device_describe(api, ids[i], &list[described++]);
+    used = described;
 out:
     clattn__free(ids);
     clattn__free(platforms);

@@ -104,3 +104,11 @@ clattn_status clattn__cl_check(clattn_context *ctx, cl_int error, const char *ca
                     clattn__cl_error_name(error), (int)error);
     return clattn__cl_keep(ctx, error);
 }
+
+clattn_status clattn__cl_made(clattn_context *ctx, const void *made, cl_int error, const char *call)
+{
+    if (made || error != CL_SUCCESS)
+        return clattn__cl_check(ctx, error, call);
+    clattn__log(&ctx->log, CLATTN_LOG_ERROR, "%s gave nothing, and no error", call);
+    return CLATTN_E_OPENCL;
+}

@@ -50,7 +50,10 @@ clattn_status clattn__chain_launch(clattn__chain *chain, cl_kernel kernel, const
     bool wants_event = cl->out_of_order || wants_done(chain);
     cl_int error = cl->api->clEnqueueNDRangeKernel(cl->queue, kernel, 3, NULL, global, local,
                                                    wait_count, wait, wants_event ? &event : NULL);
-    CLATTN_TRY(clattn__cl_check(chain->ctx, error, "clEnqueueNDRangeKernel"));
+    if (wants_event)
+        CLATTN_TRY(clattn__cl_made(chain->ctx, event, error, "clEnqueueNDRangeKernel"));
+    else
+        CLATTN_TRY(clattn__cl_check(chain->ctx, error, "clEnqueueNDRangeKernel"));
     drop_last(chain);
     chain->last = event;
     chain->started = true;
@@ -72,7 +75,7 @@ clattn_status clattn__chain_end(clattn__chain *chain, clattn_status status)
         cl_uint wait_count = waits(chain, &wait);
         cl_int error =
             cl->api->clEnqueueMarkerWithWaitList(cl->queue, wait_count, wait, &chain->last);
-        CLATTN_TRY(clattn__cl_check(ctx, error, "clEnqueueMarkerWithWaitList"));
+        CLATTN_TRY(clattn__cl_made(ctx, chain->last, error, "clEnqueueMarkerWithWaitList"));
     }
     /* Another queue may wait for `done`, and nobody has to call clFinish for the work to start. */
     CLATTN_TRY(clattn__cl_check(ctx, cl->api->clFlush(cl->queue), "clFlush"));

@@ -68,7 +68,7 @@ clattn_status clattn__cl_memory_map(clattn_context *ctx, const clattn_memory *me
     CLATTN_TRY(order(ctx));
     void *mapped = cl->api->clEnqueueMapBuffer(cl->queue, memory->mem, CL_TRUE, flags, 0,
                                                (size_t)bytes, 0, NULL, NULL, &error);
-    CLATTN_TRY(clattn__cl_check(ctx, error, "clEnqueueMapBuffer"));
+    CLATTN_TRY(clattn__cl_made(ctx, mapped, error, "clEnqueueMapBuffer"));
     *pointer = mapped;
 out:
     return status;

@@ -111,7 +111,7 @@ static clattn_status create(clattn_context *ctx, uint64_t bytes, cl_mem *object)
     if (no_room(error) && release_kept(ctx))
         *object = cl->api->clCreateBuffer(cl->context, flags, (size_t)bytes, NULL, &error);
     if (error == CL_SUCCESS)
-        return CLATTN_OK;
+        return clattn__cl_made(ctx, *object, error, "clCreateBuffer");
     clattn__log(&ctx->log, CLATTN_LOG_ERROR,
                 "clCreateBuffer failed for %llu bytes: %s (%d); the device has %llu bytes",
                 (unsigned long long)bytes, clattn__cl_error_name(error), (int)error,

@@ -56,6 +56,9 @@ void clattn__programs_destroy(clattn_context *ctx)
     ctx->cl->programs = NULL;
 }
 
+/* Longer output of a compiler is not believed. */
+#define MAX_OUTPUT ((size_t)64 << 20)
+
 /*
  * The compiler's output without the line ends behind it; NULL where there is none. Freed with
  * clattn__free().
@@ -66,7 +69,7 @@ static char *build_output(clattn_context *ctx, cl_program object)
     size_t size = 0;
     if (api->clGetProgramBuildInfo(object, ctx->cl->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) !=
             CL_SUCCESS ||
-        size <= 1 || size == SIZE_MAX)
+        size <= 1 || size > MAX_OUTPUT)
         return NULL;
     char *text = clattn__alloc(size + 1); /* zeroed: terminated whatever the driver writes */
     if (text && api->clGetProgramBuildInfo(object, ctx->cl->device, CL_PROGRAM_BUILD_LOG, size,
@@ -76,6 +79,8 @@ static char *build_output(clattn_context *ctx, cl_program object)
     }
     for (size_t end = text ? strlen(text) : 0; end > 0 && strchr(" \r\n", text[end - 1]); end--)
         text[end - 1] = '\0';
+    if (text)
+        clattn__text_clean(text, true);
     return text;
 }
 
@@ -88,7 +93,7 @@ static clattn_status build(clattn_context *ctx, const clattn__recipe *r, cl_prog
     /* OpenCL 1.2 takes the texts as const char **, but writes to none of them. */
     cl_program made = cl->api->clCreateProgramWithSource(
         cl->context, r->source->count, (const char **)r->source->texts, r->source->sizes, &error);
-    CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateProgramWithSource"));
+    CLATTN_TRY(clattn__cl_made(ctx, made, error, "clCreateProgramWithSource"));
 
     error = cl->api->clBuildProgram(made, 1, &cl->device, r->options, NULL, NULL);
     output = build_output(ctx, made);
@@ -190,6 +195,18 @@ out:
     return status;
 }
 
+/* Compilers may build a program, and say nothing, that lacks a kernel. */
+static clattn_status check_kernel(clattn_context *ctx, const clattn__kernel_spec *spec,
+                                  cl_kernel made, cl_int error)
+{
+    if (error != CL_INVALID_KERNEL_NAME)
+        return clattn__cl_made(ctx, made, error, "clCreateKernel");
+    clattn__log(&ctx->log, CLATTN_LOG_ERROR,
+                "%s.cl was built with \"%s\", but has no kernel %s: %s (%d)", spec->file,
+                spec->options, spec->name, clattn__cl_error_name(error), (int)error);
+    return clattn__cl_keep(ctx, error);
+}
+
 clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_spec *spec,
                                     cl_kernel *kernel)
 {
@@ -202,7 +219,7 @@ clattn_status clattn__kernel_create(clattn_context *ctx, const clattn__kernel_sp
     if (!p)
         CLATTN_TRY(add(ctx, spec, &p));
     cl_kernel made = cl->api->clCreateKernel(p->object, spec->name, &error);
-    CLATTN_TRY(clattn__cl_check(ctx, error, "clCreateKernel"));
+    CLATTN_TRY(check_kernel(ctx, spec, made, error));
     *kernel = made;
 out:
     clattn__mutex_unlock(&cl->programs->lock);

@@ -123,14 +123,18 @@ static cl_program build_binary(clattn_context *ctx, const clattn__recipe *r,
     cl_int state = CL_SUCCESS, error = CL_SUCCESS;
     cl_program made = cl->api->clCreateProgramWithBinary(cl->context, 1, &cl->device, &bytes,
                                                          &binary, &state, &error);
+    if (!made && error == CL_SUCCESS)
+        error = CL_INVALID_BINARY;
     if (error == CL_SUCCESS && state == CL_SUCCESS)
         error = cl->api->clBuildProgram(made, 1, &cl->device, r->options, NULL, NULL);
     else if (error == CL_SUCCESS)
         error = state;
     if (error == CL_SUCCESS) {
         cl_kernel kernel = cl->api->clCreateKernel(made, r->spec->name, &error);
-        if (error == CL_SUCCESS)
+        if (kernel)
             cl->api->clReleaseKernel(kernel);
+        else if (error == CL_SUCCESS)
+            error = CL_INVALID_KERNEL_NAME;
     }
     if (error == CL_SUCCESS)
         return made;
