@@ -7,8 +7,8 @@
  *     speed_tile devices [SIDE] [AGENTS] [ROUNDS]   agent attention on one and on two sub-devices of one core each
  *     speed_tile once HEIGHT WIDTH [MIB]        smoothing once, for whoever watches the memory of the process
  *
- * Defaults: 4096 64 5, 64 3, 384 144 5, 256. Smoothing is by 8 x 8 agents without
- * rounds: as little work per pixel as there is. CL device: CLATTN_TEST_DEVICE's, else the best one.
+ * Defaults: 4096 64 5, 64 3, 384 144 5, 256. Smoothing is by 8 x 8 agents without rounds: as little work per pixel as there is.
+ * Each run tells its longest launch on stderr. CL device: CLATTN_TEST_DEVICE's, else the best one.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #ifdef __APPLE__
@@ -28,11 +28,12 @@
 
 static void say(void *user, clattn_log_level level, const char *text)
 {
-    (void)user, (void)level;
-    fprintf(stderr, "speed_tile: %s\n", text);
+    (void)user;
+    if (level < CLATTN_LOG_DEBUG || strstr(text, "launches") != NULL)
+        fprintf(stderr, "speed_tile: %s\n", text);
 }
 
-static const clattn_context_params params = {.log = {.fn = say}};
+static const clattn_context_params params = {.log = {.fn = say, .level = CLATTN_LOG_DEBUG}};
 
 static cl_device_id device_wanted(void)
 {

@@ -63,6 +63,7 @@ bool clattn__lane_fits(const clattn__tile_lane *lane, clattn__pace_kind kind, do
 
 static void learn(clattn__lane_pace *pace, clattn__pace_kind kind, double flops, double seconds)
 {
+    pace->longest = seconds > pace->longest ? seconds : pace->longest;
     const double before = pace->rate[kind] > 0.0 ? pace->rate[kind] : FIRST_RATE;
     const double measured = seconds > 0.0 ? flops / seconds : INFINITY;
     pace->rate[kind] = measured < GROWTH * before ? measured : GROWTH * before;

@@ -20,6 +20,7 @@ typedef struct clattn__lane_pace {
     double seconds;      /* that a launch should stay under */
     double
         rate[CLATTN__PACE_KINDS]; /* measured, floating-point operations per second; 0: not yet */
+    double longest;               /* launch so far, in seconds, with the wait for its end */
     bool (*stopping)(void *user); /* asked between launches; true: CLATTN_E_CANCELLED */
     void *user;
 } clattn__lane_pace;

@@ -223,6 +223,17 @@ static void dropped(void *user, int device, clattn_status status, int64_t tile)
 
 /* ---- the run ---- */
 
+static void say_longest(const clattn__tile_work *w)
+{
+    double longest = 0.0;
+
+    for (int i = 0; i < w->lane_count; i++)
+        longest = w->lanes[i].pace.longest > longest ? w->lanes[i].pace.longest : longest;
+    clattn__log(w->log, CLATTN_LOG_DEBUG,
+                "the longest of the launches took %.1f ms of the %g that are allowed",
+                longest * 1e3, (double)w->tiling->options.launch_ms);
+}
+
 static void set_ports(clattn__tile_work *w)
 {
     const clattn_tiling *t = w->tiling;
@@ -268,6 +279,7 @@ clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
         if (failed[i] != CLATTN_OK)
             CLATTN_TRY(clattn__engine_drop(w.engine, i, failed[i]));
     CLATTN_TRY(w.cut.whole ? clattn__whole_run(&w) : clattn__stream_run(&w));
+    say_longest(&w);
     if (io->progress != NULL)
         io->progress(io->progress_user, 1.0);
 out:
