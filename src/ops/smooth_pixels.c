@@ -1,8 +1,8 @@
 /* The smoothing filter's own kernels: launched for a whole picture (smooth.c), and as steps of a tile (steps.h). */
+#include "ops/smooth_pixels.h"
 #include "cl/device.h"
 #include "cpu/cpu.h"
 #include "ops/forms.h"
-#include "ops/smooth_pixels.h"
 #include "ops/steps.h"
 
 enum { KERNEL_FEATURES, KERNEL_NORMS };
