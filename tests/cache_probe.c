@@ -59,7 +59,7 @@ static void listen(void *user, clattn_log_level level, const char *text)
     snprintf(cache_probe_heard + used, sizeof cache_probe_heard - used, "%s\n", text);
 }
 
-static int compiled;
+static _Thread_local int compiled;
 
 static int count_compiled(const char *path, const struct stat *info, int kind, struct FTW *where)
 {
@@ -80,7 +80,7 @@ static int compiled_by_pocl(void)
     return compiled;
 }
 
-int cache_probe_compiled;
+_Thread_local int cache_probe_compiled;
 
 /* Makes the kernel, launches it and looks at what it did. */
 clattn_status cache_probe_use(clattn_context *ctx, const clattn__kernel_spec *spec, bool *right)

@@ -26,8 +26,8 @@ extern int cache_probe_sources;
 
 /* Makes the kernel, launches it and looks at what it did. */
 clattn_status cache_probe_use(clattn_context *ctx, const clattn__kernel_spec *spec, bool *right);
-/* What PoCL compiled for the last of these launches. */
-extern int cache_probe_compiled;
+/* What PoCL compiled for the last of these launches of the thread. */
+extern _Thread_local int cache_probe_compiled;
 
 /* A context's whole life with a cache, and all that it logged. Fails the test where objects of OpenCL remain. */
 clattn_status cache_probe_live(clattn_cache cache, const clattn__kernel_spec *spec);
