@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "bench/data.h"
+#include "bench/device.h"
 #include "bench/roofs.h"
 
 static const command cmd = {.name = "bench"};
@@ -32,6 +33,44 @@ static void test_spread(void **state)
     const bench_spread single = bench_spread_of(one, 1);
     assert_true(single.median == 2.5 && single.p10 == 2.5 && single.p90 == 2.5);
     assert_int_equal(bench_spread_of(values, 0).count, 0);
+}
+
+/* What a driver says of times, in turn: begin, end, begin, end. */
+static cl_ulong told[2];
+static cl_int told_code;
+static int asked;
+
+static cl_int CL_API_CALL tell_time(cl_event event, cl_profiling_info what, size_t size,
+                                    void *value, size_t *written)
+{
+    (void)event;
+    (void)what;
+    (void)size;
+    (void)written;
+    memcpy(value, &told[asked++ % 2], sizeof told[0]);
+    return told_code;
+}
+
+static double seconds_from(cl_ulong begin, cl_ulong end, cl_int code)
+{
+    const bench_cl cl = {.api = {.clGetEventProfilingInfo = tell_time}};
+    told[0] = begin;
+    told[1] = end;
+    told_code = code;
+    asked = 0;
+    return bench_cl_seconds(&cl, NULL, CL_PROFILING_COMMAND_START, NULL, CL_PROFILING_COMMAND_END);
+}
+
+/* Times that cannot be are below or equal to 0, which nobody divides by. */
+static void test_lying_clock(void **state)
+{
+    (void)state;
+    assert_true(fabs(seconds_from(1000, 2500, CL_SUCCESS) - 1.5e-6) < 1e-18);
+    assert_true(fabs(seconds_from(7, 8, CL_SUCCESS) - 1e-9) < 1e-18);
+    assert_true(seconds_from(5, 5, CL_SUCCESS) <= 0.0);
+    assert_true(seconds_from(9, 3, CL_SUCCESS) < 0.0);
+    assert_true(seconds_from(0, ~(cl_ulong)0, CL_SUCCESS) > 1e9);
+    assert_true(seconds_from(1, 2, CL_PROFILING_INFO_NOT_AVAILABLE) < 0.0);
 }
 
 static void test_compare(void **state)
@@ -302,12 +341,19 @@ static void test_baseline_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spread),       cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_bound),        cmocka_unit_test(test_roofs),
-        cmocka_unit_test(test_search),       cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_choose),       cmocka_unit_test(test_half),
-        cmocka_unit_test(test_oracle),       cmocka_unit_test(test_baseline),
-        cmocka_unit_test(test_baseline_cut), cmocka_unit_test(test_baseline_damaged),
+        cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_lying_clock),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_roofs),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(test_baseline_cut),
+        cmocka_unit_test(test_baseline_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ for symbol in $forbidden; do
 done
 
 # Hooks that tests alone set; what compilers add for loading a library; what they find out of the processor, once.
-allowed='clattn__alloc_hook clattn__live_hook clattn__cl_api_hook clattn__source_hook
+allowed='clattn__alloc_hook clattn__live_hook clattn__cl_api_hook clattn__source_hook clattn__files_hook
     completed __dso_handle __TMC_END__ __cpu_model __cpu_features2'
 sections=$(readelf -SW "$library" | sed -n 's/^ *\[ *\([0-9]*\)\] \(\.data\|\.bss\|\.tdata\|\.tbss\|\.data\.[a-qs-z].*\|\.bss\..*\) .*/\1/p')
 for section in $sections; do

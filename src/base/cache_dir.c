@@ -36,15 +36,15 @@ clattn_cache clattn_cache_dir_callbacks(clattn_cache_dir *dir)
 
 #else
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/files.h"
 
 #define DEFAULT_LIMIT (UINT64_C(256) << 20)
 
@@ -57,6 +57,42 @@ clattn_cache clattn_cache_dir_callbacks(clattn_cache_dir *dir)
 
 /* Temporary files this old are left-overs of a process that ended in between. */
 #define STALE_SECONDS 3600
+
+/* Not to wait, should somebody have put a pipe there. */
+static int open_to_read(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static int make_temporary(char *path)
+{
+    const int file = mkstemp(path);
+    if (file >= 0)
+        (void)fcntl(file, F_SETFD, FD_CLOEXEC);
+    return file;
+}
+
+const clattn__files clattn__files_real = {
+    .open_to_read = open_to_read,
+    .make_temporary = make_temporary,
+    .fstat = fstat,
+    .read = read,
+    .write = write,
+    .close = close,
+    .rename = rename,
+    .unlink = unlink,
+    .mkdir = mkdir,
+    .stat = stat,
+    .lstat = lstat,
+    .opendir = opendir,
+    .readdir = readdir,
+};
+const clattn__files *clattn__files_hook = NULL;
+
+static const clattn__files *files(void)
+{
+    return clattn__files_hook ? clattn__files_hook : &clattn__files_real;
+}
 
 struct clattn_cache_dir {
     uint64_t limit;
@@ -73,11 +109,11 @@ static bool make_directories(const char *path)
     strcpy(part, path);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(part, 0700); /* mostly there already; the last one tells */
+        files()->mkdir(part, 0700); /* mostly there already; the last one tells */
         *slash = '/';
     }
     struct stat found;
-    const bool made = mkdir(path, 0700) == 0;
+    const bool made = files()->mkdir(path, 0700) == 0;
     const int error = errno;
     clattn__free(part);
     if (made)
@@ -86,7 +122,7 @@ static bool make_directories(const char *path)
     if (error != EEXIST)
         return false;
     errno = ENOTDIR;
-    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+    return files()->stat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
 clattn_status clattn_cache_dir_create(const char *path, uint64_t limit, const clattn_log *log,
@@ -140,7 +176,7 @@ static bool is_key(const char *key)
 static bool read_all(int file, char *bytes, size_t count)
 {
     while (count > 0) {
-        const ssize_t got = read(file, bytes, count);
+        const ssize_t got = files()->read(file, bytes, count);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -154,7 +190,7 @@ static bool read_all(int file, char *bytes, size_t count)
 static bool write_all(int file, const char *bytes, size_t count)
 {
     while (count > 0) {
-        const ssize_t put = write(file, bytes, count);
+        const ssize_t put = files()->write(file, bytes, count);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
@@ -169,14 +205,13 @@ static size_t get(void *user, const char *key, void *bytes, size_t room)
 {
     const clattn_cache_dir *dir = user;
     char *path = is_key(key) ? inside(dir, key, SUFFIX) : NULL;
-    /* Not to wait, should somebody have put a pipe there. */
-    const int file = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    const int file = path ? files()->open_to_read(path) : -1;
     struct stat found;
     size_t size = 0;
     clattn__free(path);
     if (file < 0)
         return 0;
-    if (fstat(file, &found) == 0 && S_ISREG(found.st_mode) && found.st_size > 0 &&
+    if (files()->fstat(file, &found) == 0 && S_ISREG(found.st_mode) && found.st_size > 0 &&
         (uintmax_t)found.st_size <= SIZE_MAX)
         size = (size_t)found.st_size;
     if (size > 0 && size <= room) {
@@ -186,7 +221,7 @@ static size_t get(void *user, const char *key, void *bytes, size_t room)
             (void)futimens(file,
                            NULL); /* used now; where that is refused, the age is that of writing */
     }
-    close(file);
+    files()->close(file);
     return size;
 }
 
@@ -204,19 +239,19 @@ static bool ends_with(const char *name, const char *end)
 }
 
 /* Counts the entries, and removes temporary files that nobody will rename any more. */
-static void look_through(const clattn_cache_dir *dir, DIR *files, const char *kept, inventory *all)
+static void look_through(const clattn_cache_dir *dir, DIR *folder, const char *kept, inventory *all)
 {
     *all = (inventory){.bytes = 0};
-    rewinddir(files);
-    for (const struct dirent *f = readdir(files); f; f = readdir(files)) {
+    rewinddir(folder);
+    for (const struct dirent *f = files()->readdir(folder); f; f = files()->readdir(folder)) {
         struct stat found;
         const bool temporary = strncmp(f->d_name, TEMPORARY, strlen(TEMPORARY)) == 0;
         if ((!temporary && !ends_with(f->d_name, SUFFIX)) || strlen(f->d_name) >= MAX_NAME)
             continue;
         char *path = inside(dir, f->d_name, "");
-        if (path && lstat(path, &found) == 0 && S_ISREG(found.st_mode)) {
+        if (path && files()->lstat(path, &found) == 0 && S_ISREG(found.st_mode)) {
             const bool stale = temporary && found.st_mtime < time(NULL) - STALE_SECONDS;
-            if (!stale || unlink(path) != 0)
+            if (!stale || files()->unlink(path) != 0)
                 all->bytes += (uint64_t)found.st_size;
             if (!temporary && strcmp(f->d_name, kept) != 0 &&
                 (all->name[0] == '\0' || found.st_mtime < all->oldest)) {
@@ -233,31 +268,29 @@ static void trim(const clattn_cache_dir *dir, const char *key)
 {
     char kept[MAX_NAME];
     inventory all;
-    DIR *files = opendir(dir->path);
-    if (!files)
+    DIR *folder = files()->opendir(dir->path);
+    if (!folder)
         return;
     snprintf(kept, sizeof kept, "%s%s", key, SUFFIX);
-    for (look_through(dir, files, kept, &all); all.bytes > dir->limit && all.name[0];
-         look_through(dir, files, kept, &all)) {
+    for (look_through(dir, folder, kept, &all); all.bytes > dir->limit && all.name[0];
+         look_through(dir, folder, kept, &all)) {
         char *path = inside(dir, all.name, "");
-        const bool removed = path && (unlink(path) == 0 || errno == ENOENT);
+        const bool removed = path && (files()->unlink(path) == 0 || errno == ENOENT);
         clattn__free(path);
         if (!removed)
             break;
     }
-    closedir(files);
+    closedir(folder);
 }
 
 /* A file of its own, whose name replaces the Xs of `path`; made again where the directory has gone. */
 static int create_temporary(const clattn_cache_dir *dir, char *path)
 {
-    int file = mkstemp(path);
+    int file = files()->make_temporary(path);
     if (file < 0 && errno == ENOENT && make_directories(dir->path)) {
         memset(path + strlen(path) - 6, 'X', 6);
-        file = mkstemp(path);
+        file = files()->make_temporary(path);
     }
-    if (file >= 0)
-        (void)fcntl(file, F_SETFD, FD_CLOEXEC);
     return file;
 }
 
@@ -272,12 +305,12 @@ static int put(void *user, const char *key, const void *bytes, size_t count)
     if (file >= 0) {
         /* Not synced: what a power cut leaves half-written has a wrong checksum. */
         kept = write_all(file, bytes, count);
-        kept = close(file) == 0 && kept;
-        kept = kept && rename(temporary, path) == 0;
+        kept = files()->close(file) == 0 && kept;
+        kept = kept && files()->rename(temporary, path) == 0;
         if (kept)
             trim(dir, key);
         else
-            unlink(temporary);
+            files()->unlink(temporary);
     }
     clattn__free(temporary);
     clattn__free(path);

@@ -40,11 +40,15 @@ static uint64_t find_cache(const bench_device *device)
     return most > 0 ? most : UNKNOWN_CACHE;
 }
 
+/* A longer list is not believed. */
+#define MOST_EXTENSIONS ((size_t)1 << 20)
+
 static bool has_fp16(const bench_cl *cl)
 {
     size_t size = 0;
     bool found = false;
-    if (cl->api.clGetDeviceInfo(cl->id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
+    if (cl->api.clGetDeviceInfo(cl->id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS ||
+        size > MOST_EXTENSIONS)
         return false;
     char *const text = calloc(size + 1, 1);
     if (text != NULL &&

@@ -243,7 +243,7 @@ static void measure_driver_copy(const roofs_cl *r, bench_roof *roof)
         const double seconds = bench_now() - start;
         best = best <= 0.0 || seconds < best ? seconds : best;
     }
-    bench_roof_keep(roof, 2.0 * (double)bytes / best, driver_copy);
+    bench_roof_keep(roof, best > 0.0 ? 2.0 * (double)bytes / best : 0.0, driver_copy);
 }
 
 static void measure_memory(const roofs_cl *r, bench_roofs *roofs)
