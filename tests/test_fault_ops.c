@@ -26,6 +26,7 @@ typedef struct setup {
     clattn_kernel_shape shape;
     bool out_of_order, cpu;
     bool cache, warm;
+    bool proves; /* its kernels, by the self-test */
 } setup;
 
 static const setup wide = {.name = "wide", .shape = CLATTN_SHAPE_WIDE};
@@ -35,6 +36,8 @@ static const setup out_of_order = {
 static const setup cold = {.name = "wide, cold cache", .shape = CLATTN_SHAPE_WIDE, .cache = true};
 static const setup warm = {
     .name = "wide, warm cache", .shape = CLATTN_SHAPE_WIDE, .cache = true, .warm = true};
+static const setup proving = {
+    .name = "wide, self-test", .shape = CLATTN_SHAPE_WIDE, .proves = true};
 static const setup cpu_path = {.name = "CPU path", .cpu = true};
 
 /* The device and the caller's objects, made before anything fails. */
@@ -61,6 +64,7 @@ static void open_context(void *user)
         .log = fault_trial_log(), .shape = now.setup->shape, .threads = 2};
 
     (void)user;
+    params.selftest = now.setup->proves ? CLATTN_SELFTEST_FORCE : CLATTN_SELFTEST_OFF;
     if (now.setup->cache)
         params.cache = cache_memory_callbacks(&now.cache);
     if (!now.setup->warm)
@@ -144,10 +148,13 @@ static clattn_status run(void *user)
 
 /*
  * A plan tries smaller work-groups where OpenCL or its compiler refuses one, in whatever call. With a cache, what is not loaded is
- * built, what was loaded and does not work is built anew, and what is not saved does no harm.
+ * built, what was loaded and does not work is built anew, and what is not saved does no harm. A self-test that cannot be made proves
+ * nothing.
  */
 static bool another_way(const char *name, cl_int code, clattn_status status)
 {
+    if (now.setup->proves && now.failed_in_plan && status == CLATTN_OK)
+        return true;
     if (now.setup->cache && (now.failed_in_plan || now.failed_in_store) && status == CLATTN_OK)
         return true;
     return now.failed_in_plan && status == CLATTN_OK &&
@@ -169,7 +176,8 @@ static fault_scenario scenario(const setup *s, fault_op op)
                             .begin = open_context,
                             .end = close_context,
                             .attempt = run,
-                            .right = another_way};
+                            .right = another_way,
+                            .keeps = s->proves}; /* verdicts */
 }
 
 static void fail_calls(const setup *s, fault_op first, fault_op last)
@@ -207,6 +215,12 @@ static void failing_calls_with_a_cache(void **state)
     (void)state;
     fail_calls(&cold, FAULT_DWC, FAULT_DWC);
     fail_calls(&warm, FAULT_DWC, FAULT_DWC);
+}
+
+static void failing_calls_of_the_self_test(void **state)
+{
+    (void)state;
+    fail_calls(&proving, FAULT_DWC, FAULT_DWC);
 }
 
 static void fail_allocations(const setup *s, fault_op last)
@@ -263,6 +277,7 @@ int main(void)
         cmocka_unit_test(failing_calls_tile),
         cmocka_unit_test(failing_calls_out_of_order),
         cmocka_unit_test(failing_calls_with_a_cache),
+        cmocka_unit_test(failing_calls_of_the_self_test),
         cmocka_unit_test(failing_allocations),
         cmocka_unit_test(failing_allocations_of_the_cpu_path),
     };

@@ -318,7 +318,9 @@ clattn_status clattn__selftest_kernel(clattn_plan *plan, int index, clattn__prob
     if (probe == NULL || is_off(plan))
         return CLATTN_OK;
     if (is_by_hand(plan) || !clattn__verdict_find(ctx, spec, &verdict))
-        CLATTN_TRY(make_verdict(plan, index, probe, &verdict));
+        status = make_verdict(plan, index, probe, &verdict);
+    CLATTN_CHECK(&ctx->log, status == CLATTN_OK, status, "the self-test of %s ends early: %s",
+                 spec->name, clattn_status_text(status));
     if (!clattn__verdict_allows(&verdict)) {
         clattn__log(&ctx->log, CLATTN_LOG_WARN,
                     "%s fails the self-test of %s \"%s\", work-group %u: %s", ctx->device.name,
