@@ -111,10 +111,9 @@ static const struct fault {
      {"agent_merge_wide", "m_left < m_right ? 1.0f : scale", "m_left <= m_right ? 1.0f : scale"}},
 };
 
-/* Every kernel that has the fault fails, and no other. */
+/* A kernel that has the fault fails. */
 static void planted_faults_are_found(void **state)
 {
-    int found = 0;
     (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         const struct fault *f = &faults[i];
@@ -139,10 +138,8 @@ static void planted_faults_are_found(void **state)
         if (failed == 0)
             fail_msg("%s: \"%s\" is not found", f->text.only, f->text.to);
         assert_true(heard.count > 0);
-        found++;
         clattn_context_destroy(&ctx);
     }
-    assert_true(found > 0);
 }
 
 static const planted_fault bad_pool = {"agent_pool", "sum += LOAD(q", "sum -= LOAD(q"};
@@ -350,9 +347,7 @@ static void by_hand(void **state)
     clattn_context_destroy(&ctx);
 }
 
-static struct {
-    int passed, failed;
-} recorded;
+static int recorded_passed, recorded_failed;
 
 static void take(void *user, const clattn_selftest_problem *p)
 {
@@ -360,8 +355,8 @@ static void take(void *user, const clattn_selftest_problem *p)
     assert_true(p->launch_count > 0 && p->buffer_count > 0 && p->check_count > 0);
     for (uint32_t i = 0; i < p->check_count; i++)
         assert_true(p->checks[i].buffer < p->buffer_count && p->checks[i].count > 0);
-    recorded.passed += p->passed;
-    recorded.failed += !p->passed;
+    recorded_passed += p->passed;
+    recorded_failed += !p->passed;
 }
 
 /* Every problem is handed out, with what came of it. */
@@ -380,7 +375,7 @@ static void problems_are_recorded(void **state)
     planted_begin(&bad_pool);
     assert_int_equal(clattn_selftest_record(ctx, &recorder), CLATTN_E_WRONG);
     planted_end();
-    assert_true(recorded.failed > 0 && recorded.passed > 60);
+    assert_true(recorded_failed > 0 && recorded_passed > 60);
     clattn_context_destroy(&ctx);
 }
 
