@@ -67,8 +67,9 @@ static void search_width(const bench_search *search, int width, bench_roof *roof
 
 void bench_roofs_search(const bench_search *search, bench_roof *roof)
 {
-    if (search->earlier != NULL) {
-        if (search->earlier->value > 0.0)
+    if (search->earlier != NULL) { /* the winner alone, if it is one of these forms */
+        if (search->earlier->value > 0.0 &&
+            strncmp(search->earlier->form, search->what, strlen(search->what)) == 0)
             (void)try_form(search, search->earlier->width, search->earlier->chains, roof);
         return;
     }

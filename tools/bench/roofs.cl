@@ -12,7 +12,8 @@
  * flops    fma_loop: 2 * WIDTH * CHAINS * steps per item; exp2_loop: as many exponentials without the 2
  * barriers local_read: one after the fill
  * macros   WIDTH {1, 2, 4, 8, 16}, CHAINS, BLOCK, SPREAD {0, 1}, LOCAL_VECTORS a power of 2; HALF {0, 1}: arithmetic of
- *          fma_loop in half, where cl_khr_fp16 is; NATIVE_EXP2 {0, 1} as the operators' kernels have it
+ *          fma_loop in half, where cl_khr_fp16 is; NATIVE_EXP2 {0, 1} as the operators' kernels have it; POLYNOMIAL {0, 1}:
+ *          exponentials as in the kernels for CPU devices (kernels/vectors.clh)
  */
 #pragma OPENCL FP_CONTRACT OFF
 /* See kernels/common.clh. */
@@ -41,6 +42,9 @@
 #ifndef NATIVE_EXP2
 #define NATIVE_EXP2 0
 #endif
+#ifndef POLYNOMIAL
+#define POLYNOMIAL 0
+#endif
 
 #define PASTE(a, b) a##b
 #define JOIN(a, b)  PASTE(a, b)
@@ -62,7 +66,9 @@ typedef JOIN(float, WIDTH) floats;
 #else
 #define MAD(a, b, c) ((a) * (b) + (c))
 #endif
-#if NATIVE_EXP2
+#if POLYNOMIAL
+#define EXP2(x) polynomial_exp2(x)
+#elif NATIVE_EXP2
 #define EXP2(x) native_exp2(x)
 #else
 #define EXP2(x) exp2(x)
@@ -135,6 +141,26 @@ __kernel void fma_loop(__global float *data, __global const float *restrict term
     for (int i = 0; i < CHAINS; i++)
         WRITE(TO_FLOATS(x[i]), data, first + (size_t)i);
 }
+
+#if POLYNOMIAL
+/* 2^x for x <= 127 to the last bit or two; 0 from -126.5 down. 1.5 * 2^23 + 127 rounds, and leaves the exponent in the low bits. */
+static inline floats polynomial_exp2(floats x)
+{
+    const floats rounder = (floats)(12583039.0f);
+    const floats lowest = (floats)(-127.0f);
+    const floats at = select(lowest, x, lowest < x);
+    const floats rounded = at + rounder;
+    const floats f = at - (rounded - rounder);
+    floats power = (floats)(0x1.416b16p-13f);
+    power = MAD(power, f, (floats)(0x1.5f082ep-10f));
+    power = MAD(power, f, (floats)(0x1.3b2de0p-7f));
+    power = MAD(power, f, (floats)(0x1.c6af7cp-5f));
+    power = MAD(power, f, (floats)(0x1.ebfbdcp-3f));
+    power = MAD(power, f, (floats)(0x1.62e430p-1f));
+    power = MAD(power, f, (floats)(1.0f));
+    return power * JOIN(as_float, WIDTH)(JOIN(as_int, WIDTH)(rounded) << 23);
+}
+#endif
 
 /* x <- 2^(x - 1.25), as softmax subtracts a maximum: from [0, 1) it goes to about 0.67, where nothing is special. */
 __kernel void exp2_loop(__global float *data, int steps)

@@ -71,10 +71,10 @@ static double launch(const roofs_cl *r, cl_kernel kernel, size_t items, size_t g
                                     group > 0 ? &group : NULL, 0, NULL, &event) != CL_SUCCESS)
         return -1.0;
     const bool done = api->clFinish(r->cl->queue) == CL_SUCCESS;
-    double seconds = bench_now() - start;
-    if (events)
-        seconds = bench_cl_seconds(r->cl, event, CL_PROFILING_COMMAND_START, event,
-                                   CL_PROFILING_COMMAND_END);
+    const double wall = bench_now() - start;
+    const double seconds = !events ? wall
+                                   : bench_cl_seconds(r->cl, event, CL_PROFILING_COMMAND_START,
+                                                      event, CL_PROFILING_COMMAND_END);
     api->clReleaseEvent(event);
     return done ? seconds : -1.0;
 }
@@ -168,8 +168,7 @@ static const bench_roof *earlier_roof(const roofs_cl *r, bench_roof_name name)
 static void search(const roofs_cl *r, chain_kernel *kernel, bench_roof_name name, const char *what,
                    bench_roofs *roofs)
 {
-    static const int for_cpu[] = {8, 16};
-    static const int for_gpu[] = {1, 2, 4};
+    static const int for_cpu[] = {8, 16}, for_gpu[] = {1, 2, 4};
     const bench_search forms = {.rate = chain_rate,
                                 .user = kernel,
                                 .widths = r->cpu ? for_cpu : for_gpu,
@@ -184,11 +183,14 @@ static void measure_chains(const roofs_cl *r, bench_roofs *roofs)
     chain_kernel fma32 = {r, "fma_loop", 2.0, true, false, ""};
     chain_kernel fma16 = {r, "fma_loop", 2.0, true, false, "-DHALF=1"};
     chain_kernel exp2s = {r, "exp2_loop", 1.0, false, true, ""};
+    chain_kernel polynomial = {r, "exp2_loop", 1.0, false, true, "-DPOLYNOMIAL=1"};
     chain_kernel local = {r, "local_read", sizeof(float), false, false, ""};
     search(r, &fma32, BENCH_ROOF_FMA, "float", roofs);
     if (r->half_precision)
         search(r, &fma16, BENCH_ROOF_FMA16, "half", roofs);
     search(r, &exp2s, BENCH_ROOF_EXP2, "float", roofs);
+    if (r->cpu)
+        search(r, &polynomial, BENCH_ROOF_EXP2, "polynomial, float", roofs);
     search(r, &local, BENCH_ROOF_LOCAL, "float", roofs);
 }
 
@@ -303,9 +305,8 @@ static void measure_launch(const roofs_cl *r, bench_roofs *roofs)
         }
     }
     r->cl->api.clReleaseKernel(kernel);
-    bench_roof *const roof = &roofs->roof[BENCH_ROOF_LAUNCH];
-    roof->value = bench_spread_of(seconds, count).median;
-    snprintf(roof->form, sizeof roof->form, "enqueue and finish");
+    bench_roof_keep(&roofs->roof[BENCH_ROOF_LAUNCH], bench_spread_of(seconds, count).median,
+                    "enqueue and finish");
 }
 
 /*
@@ -347,10 +348,9 @@ static bool begin(roofs_cl *r, float **host)
         r->cpu ? 8 * (size_t)info->compute_units : 8 * (size_t)info->compute_units * r->group;
     r->most_floats = r->cpu ? MOST_FLOATS_CPU : MOST_FLOATS_GPU;
     r->half_precision = r->cl->fp16;
-    if (bytes < r->items * r->most_floats * sizeof(float))
-        bytes = r->items * r->most_floats * sizeof(float);
-    if (bytes > info->allocation_bytes)
-        bytes = info->allocation_bytes;
+    const uint64_t least = r->items * r->most_floats * sizeof(float);
+    bytes = bytes < least ? least : bytes;
+    bytes = bytes > info->allocation_bytes ? info->allocation_bytes : bytes;
     r->copy_floats = (size_t)(bytes / sizeof(float));
     *host = malloc(r->copy_floats * sizeof **host);
     if (*host == NULL) {
@@ -362,9 +362,9 @@ static bool begin(roofs_cl *r, float **host)
         state = state * 1664525u + 1013904223u;
         (*host)[i] = (float)(state >> 8) / 16777216.0f; /* [0, 1) */
     }
+    cl_mem *const buffers[] = {&r->from, &r->to};
     for (int i = 0; i < 2; i++) {
-        cl_mem *const buffer = i == 0 ? &r->from : &r->to;
-        *buffer =
+        *buffers[i] =
             r->cl->api.clCreateBuffer(r->cl->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
                                       r->copy_floats * sizeof **host, *host, &error);
         if (!say(r, "clCreateBuffer", error))

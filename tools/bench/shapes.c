@@ -23,12 +23,14 @@
     }
 
 /* A map with no bias and no convolution: the two stages and nothing else. */
-#define PLAIN(label, family, operators, quick, given, h, d, side, agents_h, agents_w)              \
+#define MAP(label, family, operators, quick, given, h, d, rows, columns, agents_h, agents_w)       \
     {                                                                                              \
         .name = label, .group = family, .ops = operators, .quick_ops = quick, .batch = 1,          \
-        .heads = h, .dim = d, .height = side, .width = side, .agent_height = agents_h,             \
+        .heads = h, .dim = d, .height = rows, .width = columns, .agent_height = agents_h,          \
         .agent_width = agents_w, .agents_given = given                                             \
     }
+#define PLAIN(label, family, operators, quick, given, h, d, side, agents_h, agents_w)              \
+    MAP(label, family, operators, quick, given, h, d, side, side, agents_h, agents_w)
 
 /* Agent-PVT trained at 224 x 224, on a map of any size with agents of any grid. */
 #define DENSE(label, quick, h, rows, columns, agent, trained, side)                                \
@@ -71,6 +73,7 @@ static const bench_shape shapes[] = {
     MODEL("swin-b-s2-b64", "swin", 0, 64, 8, 32, 28, 0, 4),
     MODEL("swin-b-s3-b64", "swin", 0, 64, 16, 32, 14, 0, 7),
     DENSE("dense-s1", 0, 1, 200, 334, 12, 3, 56),
+    MAP("dense-s1-plain", "dense", WHOLE | STAGES, 0, 1, 1, 64, 200, 334, 12, 12),
     DENSE("dense-s2", 0, 2, 100, 168, 16, 4, 28),
     DENSE("dense-s3", WHOLE, 5, 50, 84, 28, 7, 14),
     PLAIN("hires-32", "hires", WHOLE | POOL | STAGES | ATTENTION, 0, 0, 4, 64, 32, 7, 7),
