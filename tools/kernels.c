@@ -18,7 +18,8 @@ static const clattn_kernel_form roofs[] = {
      .shape = CLATTN_SHAPE_AUTO},
     {.program = "bench_roofs",
      .kernels = {"fma_loop", "copy"},
-     .options = "-cl-std=CL1.2 -cl-mad-enable -DWIDTH=16 -DCHAINS=6 -DBLOCK=256 -DSPREAD=0",
+     .options = "-cl-std=CL1.2 -cl-mad-enable -DWIDTH=16 -DCHAINS=6 -DBLOCK=256 -DSPREAD=0 "
+                "-DPOLYNOMIAL=1",
      .shape = CLATTN_SHAPE_WIDE},
     {.program = "bench_roofs",
      .kernels = {"fma_loop"},
