@@ -297,26 +297,21 @@ static void run_case(const case_agent *c, size_t devices, bool whole, const char
     case_agent_free(&data);
 }
 
+#define IN_PASSES "agent_pool_partial", "agent_aggregate", "agent_broadcast", "dwc"
+static const char *const in_passes[] = {IN_PASSES, NULL};
+
 static void streamed(void **state)
 {
-    static const char *const kernels[] = {"agent_pool_partial", "agent_aggregate",
-                                          "agent_broadcast", "dwc", NULL};
     const case_agent c = large_case();
 
     (void)state;
     for (size_t devices = 1; devices <= 2; devices++)
-        run_case(&c, devices, false, kernels, 16);
+        run_case(&c, devices, false, in_passes, 16);
 }
 
 static void whole_picture(void **state)
 {
-    static const char *const kernels[] = {"agent_pool_partial",
-                                          "agent_pool_merge",
-                                          "agent_aggregate",
-                                          "agent_merge",
-                                          "agent_broadcast",
-                                          "dwc",
-                                          NULL};
+    static const char *const kernels[] = {IN_PASSES, "agent_pool_merge", "agent_merge", NULL};
     const case_agent c = large_case();
 
     (void)state;
@@ -325,8 +320,6 @@ static void whole_picture(void **state)
 
 static void windows(void **state)
 {
-    static const char *const kernels[] = {"agent_pool_partial", "agent_aggregate",
-                                          "agent_broadcast", "dwc", NULL};
     case_agent c = large_case();
 
     (void)state;
@@ -337,17 +330,15 @@ static void windows(void **state)
     c.desc.window_height = c.desc.window_width = 16;
     c.desc.shift_y = 3;
     for (size_t devices = 1; devices <= 2; devices++)
-        run_case(&c, devices, true, kernels, 48); /* windows */
+        run_case(&c, devices, true, in_passes, 48); /* windows */
 }
 
 static void smoothing(void **state)
 {
     enum { H = 120, W = 97, FLOATS = H * W * 3 };
-    /* The wide shape's features come with their norms. */
-    static const char *const wide[] = {"smooth_features", "agent_pool_partial", "agent_aggregate",
-                                       "agent_broadcast", NULL};
-    static const char *const tile[] = {"smooth_features", "smooth_norms",    "agent_pool_partial",
-                                       "agent_aggregate", "agent_broadcast", NULL};
+    /* Features come with their norms. */
+    static const char *const kernels[] = {"smooth_features", "agent_pool_partial",
+                                          "agent_aggregate", "agent_broadcast", NULL};
     const clattn_smooth_desc d = {
         .height = H, .width = W, .agent_height = 3, .agent_width = 3, .rounds_plus_one = 2};
     fill_random random = {fill_seed()};
@@ -371,7 +362,7 @@ static void smoothing(void **state)
     tile_smooth_untiled(ctx[0], &d, rgb, untiled);
     assert_int_equal(clattn_smooth_tiling_create(ctx, 1, &d, &options, &p.tiling), CLATTN_OK);
     clattn_tiling_get_info(p.tiling, &p.info);
-    cancel_everywhere(&p, entry.shape == CLATTN_SHAPE_TILE ? tile : wide, 16);
+    cancel_everywhere(&p, kernels, 16);
     free(rgb);
     free(untiled);
     free(tiled);
@@ -392,11 +383,11 @@ int main(void)
     contexts_find(false, &list);
     for (int i = 0; i < list.count; i++) {
         entry = list.entries[i];
-        if (entry.device != NULL && entry.shape != CLATTN_SHAPE_WIDE)
-            continue;
-        if (entry.device != NULL && clattn__cl_api_get(NULL, &loaded, &real) != CLATTN_OK)
-            return 1;
         if (entry.device != NULL) {
+            if (entry.shape != CLATTN_SHAPE_WIDE)
+                continue;
+            if (clattn__cl_api_get(NULL, &loaded, &real) != CLATTN_OK)
+                return 1;
             counting = *real;
             counting.clCreateKernel = create_kernel;
             counting.clEnqueueNDRangeKernel = enqueue;
