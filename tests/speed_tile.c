@@ -24,7 +24,8 @@
 #include "speed.h"
 
 #define MOST_ROUNDS 101
-#define PATTERN     1024 /* side of the picture that repeats */
+#define PATTERN                                                                                    \
+    ((size_t)12 << 20) /* bytes of the picture that repeats, at most: it stays in a cache */
 
 static void say(void *user, clattn_log_level level, const char *text)
 {
@@ -56,14 +57,17 @@ static cl_device_id device_wanted(void)
 /* ---- a source that makes its data up: a random picture that repeats, copied row by row ---- */
 
 typedef struct pattern {
-    float *values; /* PATTERN x PATTERN x channels */
-    int64_t channels;
+    float *values; /* side x side x channels */
+    int64_t side, channels;
 } pattern;
 
 static pattern pattern_make(int64_t channels)
 {
-    const size_t count = (size_t)(PATTERN * PATTERN * channels);
-    pattern p = {malloc(count * sizeof(float)), channels};
+    int64_t side = 1;
+    while ((size_t)(4 * side * side * channels) * sizeof(float) <= PATTERN)
+        side *= 2;
+    const size_t count = (size_t)(side * side * channels);
+    pattern p = {malloc(count * sizeof(float)), side, channels};
     uint32_t state = 1;
 
     need(p.values != NULL, "malloc");
@@ -81,11 +85,11 @@ static int pattern_fill(void *user, clattn_tile_input input, const clattn_tile_r
 
     (void)input;
     for (int64_t y = 0; y < rect->height; y++) {
-        const float *row = p->values + (rect->y + y) % PATTERN * PATTERN * p->channels;
+        const float *row = p->values + (rect->y + y) % p->side * p->side * p->channels;
         float *to = target + y * row_stride;
         for (int64_t x = 0, run; x < rect->width; x += run) {
-            const int64_t at = (rect->x + x) % PATTERN;
-            run = PATTERN - at < rect->width - x ? PATTERN - at : rect->width - x;
+            const int64_t at = (rect->x + x) % p->side;
+            run = p->side - at < rect->width - x ? p->side - at : rect->width - x;
             memcpy(to + x * p->channels, row + at * p->channels,
                    (size_t)(run * p->channels) * sizeof(float));
         }

@@ -63,7 +63,7 @@ bool clattn__lane_fits(const clattn__tile_lane *lane, clattn__pace_kind kind, do
 
 static void learn(clattn__lane_pace *pace, clattn__pace_kind kind, double flops, double seconds)
 {
-    pace->longest = seconds > pace->longest ? seconds : pace->longest;
+
     const double before = pace->rate[kind] > 0.0 ? pace->rate[kind] : FIRST_RATE;
     const double measured = seconds > 0.0 ? flops / seconds : INFINITY;
     pace->rate[kind] = measured < GROWTH * before ? measured : GROWTH * before;
@@ -80,10 +80,15 @@ static clattn_status pace(void *user, const clattn__paced_work *work)
         const int64_t count = fit < 1.0 ? 1 : fit < (double)left ? (int64_t)fit : left;
         if (lane->pace.stopping(lane->pace.user))
             return CLATTN_E_CANCELLED;
+        const int64_t launches = lane->pace.launches;
         const double start = now();
         CLATTN_TRY(work->piece(work->user, first, count));
         CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
-        learn(&lane->pace, work->kind, work->flops * (double)count, now() - start);
+        const double seconds = now() - start;
+        learn(&lane->pace, work->kind, work->flops * (double)count, seconds);
+        if (lane->pace.launches == launches && seconds > lane->pace.longest)
+            lane->pace.longest = seconds;
+        lane->pace.launches++;
         first += count;
     }
 out:

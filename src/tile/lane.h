@@ -20,7 +20,8 @@ typedef struct clattn__lane_pace {
     double seconds;      /* that a launch should stay under */
     double
         rate[CLATTN__PACE_KINDS]; /* measured, floating-point operations per second; 0: not yet */
-    double longest;               /* launch so far, in seconds, with the wait for its end */
+    int64_t launches;             /* waited for; what was cut once more counts as one, too */
+    double longest;               /* of them, in seconds, from enqueue to end */
     bool (*stopping)(void *user); /* asked between launches; true: CLATTN_E_CANCELLED */
     void *user;
 } clattn__lane_pace;
