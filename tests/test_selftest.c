@@ -106,7 +106,8 @@ static const struct fault {
     {CLATTN_SHAPE_WIDE,
      {"agent_aggregate_wide", "token + i <= last ? term", "token + i < last ? term"}},
     {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "0x1.62e430p-1f", "0x1.62e000p-1f"}},
-    {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "x = x == place->window_w ? 0 : x;", ""}},
+    {CLATTN_SHAPE_WIDE,
+     {"agent_broadcast_wide", "y += x == place->window_w ? 1 : 0;", ""}}, /* writes stay inside */
     {CLATTN_SHAPE_WIDE,
      {"agent_merge_wide", "m_left < m_right ? 1.0f : scale", "m_left <= m_right ? 1.0f : scale"}},
 };
