@@ -108,8 +108,7 @@ static const struct fault {
     {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "0x1.62e430p-1f", "0x1.62e000p-1f"}},
     {CLATTN_SHAPE_WIDE,
      {"agent_broadcast_wide", "y += x == place->window_w ? 1 : 0;", ""}}, /* writes stay inside */
-    {CLATTN_SHAPE_WIDE,
-     {"agent_merge_wide", "m_left < m_right ? 1.0f : scale", "m_left <= m_right ? 1.0f : scale"}},
+    {CLATTN_SHAPE_WIDE, {"agent_merge_wide", "m_left < m_right ? scale : 1.0f", "1.0f"}},
 };
 
 /* A kernel that has the fault fails. */
