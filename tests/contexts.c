@@ -127,7 +127,8 @@ static void set_limits(clattn_context_params *params)
         params->max_local_bytes = bytes;
 }
 
-clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params)
+clattn_context *contexts_open_proving(const contexts_entry *entry,
+                                      const clattn_context_params *params)
 {
     clattn_context_params p = params != NULL ? *params : (clattn_context_params){.threads = 0};
     clattn_context *ctx = NULL;
@@ -146,4 +147,12 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
     if (setting("CLATTN_TEST_FRESH") != NULL)
         fresh_cl_begin(ctx);
     return ctx;
+}
+
+clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params)
+{
+    clattn_context_params p = params != NULL ? *params : (clattn_context_params){.threads = 0};
+
+    p.selftest = CLATTN_SELFTEST_OFF;
+    return contexts_open_proving(entry, &p);
 }

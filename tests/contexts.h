@@ -36,8 +36,14 @@ typedef struct contexts_list {
 /* `ladder`: all work-group sizes of the tile shape, else 64 alone. */
 void contexts_find(bool ladder, contexts_list *list);
 
-/* A context for an entry; fails the running test where there is none. Errors are printed, unless `log` is given. */
+/*
+ * A context for an entry; fails the running test where there is none. Errors are printed, unless `log` is given. Without the
+ * self-test: a plan would step down from a wrong kernel, and the test would judge another one.
+ */
 clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_params *params);
+/* The same with the self-test as params say, as users have it. */
+clattn_context *contexts_open_proving(const contexts_entry *entry,
+                                      const clattn_context_params *params);
 
 /* What main returns when the list is empty: 77, or 1 where a device is required. */
 int contexts_none(void);

@@ -54,7 +54,7 @@ static void sound_kernels_pass(void **state)
 {
     (void)state;
     for (int i = 0; i < list.count; i++) {
-        clattn_context *ctx = contexts_open(&list.entries[i], NULL);
+        clattn_context *ctx = contexts_open_proving(&list.entries[i], NULL);
         print_message("  %s\n", list.entries[i].name);
         assert_int_equal(plan_agent(ctx, CLATTN_F32), CLATTN_OK);
         assert_int_equal(plan_agent(ctx, CLATTN_F16), CLATTN_OK);
@@ -79,7 +79,7 @@ static clattn_context *open_first(clattn_kernel_shape shape, const clattn_contex
 {
     for (int i = 0; i < list.count; i++)
         if (list.entries[i].device != NULL && list.entries[i].shape == shape)
-            return contexts_open(&list.entries[i], params);
+            return contexts_open_proving(&list.entries[i], params);
     return NULL;
 }
 

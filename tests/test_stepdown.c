@@ -20,7 +20,7 @@ static clattn_context *open_first(clattn_kernel_shape shape, const clattn_contex
 {
     for (int i = 0; i < list.count; i++)
         if (list.entries[i].device != NULL && list.entries[i].shape == shape)
-            return contexts_open(&list.entries[i], params);
+            return contexts_open_proving(&list.entries[i], params);
     return NULL;
 }
 

@@ -148,7 +148,7 @@ static const contexts_entry *entry;
 
 static int open_context(void **state)
 {
-    *state = contexts_open(entry, NULL);
+    *state = contexts_open_proving(entry, NULL);
     return 0;
 }
 
@@ -161,7 +161,7 @@ static int close_context(void **state)
 
 static bool is_pocl(const contexts_entry *e)
 {
-    clattn_context *ctx = contexts_open(e, NULL);
+    clattn_context *ctx = contexts_open_proving(e, NULL);
     const bool is =
         strcmp(clattn_context_device(ctx)->platform, "Portable Computing Language") == 0;
     clattn_context_destroy(&ctx);
