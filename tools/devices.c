@@ -1,9 +1,10 @@
 /* clattn devices: what is there, what it can do, and which one would be used. */
 #include "command.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "device_json.h"
 
 typedef struct DeviceList {
     clattn_device *devices;
@@ -11,13 +12,6 @@ typedef struct DeviceList {
     int chosen; /* index, or -1: the CPU path */
     char why[256];
 } DeviceList;
-
-static const char *const kind_names[] = {
-    [CLATTN_DEVICE_OTHER] = "other",
-    [CLATTN_DEVICE_CPU] = "CPU",
-    [CLATTN_DEVICE_GPU] = "GPU",
-    [CLATTN_DEVICE_ACCELERATOR] = "accelerator",
-};
 
 static void print_device(const clattn_device *device, size_t index, bool chosen)
 {
@@ -29,7 +23,7 @@ static void print_device(const clattn_device *device, size_t index, bool chosen)
     if (device->architecture[0] != '\0')
         printf("     architecture %s\n", device->architecture);
     printf("     %s, %u compute units, work-groups up to %u, %u KiB local memory\n",
-           kind_names[device->kind], device->compute_units, device->max_work_group,
+           device_kind_name(device->kind), device->compute_units, device->max_work_group,
            (unsigned)(device->local_bytes / 1024));
     printf("     %s GiB memory%s, single buffers up to %s GiB\n",
            command_number_print(global, sizeof global, (double)device->global_bytes / gib, 3),
@@ -56,21 +50,7 @@ static cJSON *device_json(const clattn_device *device, size_t index)
 {
     cJSON *const json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "index", (double)index);
-    cJSON_AddStringToObject(json, "name", device->name);
-    cJSON_AddStringToObject(json, "kind", kind_names[device->kind]);
-    cJSON_AddStringToObject(json, "vendor", device->vendor);
-    cJSON_AddStringToObject(json, "platform", device->platform);
-    cJSON_AddStringToObject(json, "version", device->version);
-    cJSON_AddStringToObject(json, "driver", device->driver);
-    cJSON_AddStringToObject(json, "architecture", device->architecture);
-    cJSON_AddNumberToObject(json, "compute_units", device->compute_units);
-    cJSON_AddNumberToObject(json, "max_work_group", device->max_work_group);
-    cJSON_AddNumberToObject(json, "local_bytes", (double)device->local_bytes);
-    cJSON_AddNumberToObject(json, "global_bytes", (double)device->global_bytes);
-    cJSON_AddNumberToObject(json, "allocation_bytes", (double)device->allocation_bytes);
-    cJSON_AddBoolToObject(json, "shares_host_memory", device->shares_host_memory);
-    cJSON_AddBoolToObject(json, "usable", device->usable);
-    cJSON_AddStringToObject(json, "why_not", device->why_not);
+    device_json_add(json, device);
     return json;
 }
 

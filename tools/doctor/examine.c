@@ -1,6 +1,7 @@
 /* What one device is, whether its kernels compute what they should, and how long things take. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
+#include "device_json.h"
 #include "doctor.h"
 
 #include <stdio.h>
@@ -27,30 +28,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void add_device(cJSON *report, const clattn_device *d)
-{
-    static const char *const kinds[] = {[CLATTN_DEVICE_OTHER] = "other",
-                                        [CLATTN_DEVICE_CPU] = "CPU",
-                                        [CLATTN_DEVICE_GPU] = "GPU",
-                                        [CLATTN_DEVICE_ACCELERATOR] = "accelerator"};
-    cJSON_AddStringToObject(report, "name", d->name);
-    cJSON_AddStringToObject(report, "kind", kinds[d->kind]);
-    cJSON_AddStringToObject(report, "vendor", d->vendor);
-    cJSON_AddStringToObject(report, "platform", d->platform);
-    cJSON_AddStringToObject(report, "version", d->version);
-    cJSON_AddStringToObject(report, "driver", d->driver);
-    cJSON_AddStringToObject(report, "architecture", d->architecture);
-    cJSON_AddNumberToObject(report, "compute_units", d->compute_units);
-    cJSON_AddNumberToObject(report, "max_work_group", d->max_work_group);
-    cJSON_AddNumberToObject(report, "vector_width", d->vector_width);
-    cJSON_AddNumberToObject(report, "local_bytes", (double)d->local_bytes);
-    cJSON_AddNumberToObject(report, "global_bytes", (double)d->global_bytes);
-    cJSON_AddNumberToObject(report, "allocation_bytes", (double)d->allocation_bytes);
-    cJSON_AddBoolToObject(report, "shares_host_memory", d->shares_host_memory);
-    cJSON_AddBoolToObject(report, "usable", d->usable);
-    cJSON_AddStringToObject(report, "why_not", d->why_not);
 }
 
 static void add_verdicts(cJSON *report, const clattn_context *ctx)
@@ -167,7 +144,8 @@ void doctor_examine(doctor *d, const clattn_device *device, int index, cJSON *re
     sentences heard = {NULL};
     clattn_context *ctx = NULL;
     cJSON_AddNumberToObject(report, "index", index);
-    add_device(report, device);
+    device_json_add(report, device);
+    cJSON_AddNumberToObject(report, "vector_width", device->vector_width);
     heard.list = cJSON_AddArrayToObject(report, "log");
     if (!device->usable)
         return;
