@@ -156,3 +156,12 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
     p.selftest = CLATTN_SELFTEST_OFF;
     return contexts_open_proving(entry, &p);
 }
+
+clattn_context *contexts_open_first(const contexts_list *list, clattn_kernel_shape shape,
+                                    const clattn_context_params *params)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->entries[i].device != NULL && list->entries[i].shape == shape)
+            return contexts_open_proving(&list->entries[i], params);
+    return NULL;
+}

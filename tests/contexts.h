@@ -45,6 +45,10 @@ clattn_context *contexts_open(const contexts_entry *entry, const clattn_context_
 clattn_context *contexts_open_proving(const contexts_entry *entry,
                                       const clattn_context_params *params);
 
+/* contexts_open_proving() on the first OpenCL device that has this shape; NULL where none has. */
+clattn_context *contexts_open_first(const contexts_list *list, clattn_kernel_shape shape,
+                                    const clattn_context_params *params);
+
 /* What main returns when the list is empty: 77, or 1 where a device is required. */
 int contexts_none(void);
 

@@ -191,3 +191,20 @@ void faulty_cl_disarm(void)
     faulty_cl.only = NULL;
     faulty_cl.failing = 0;
 }
+
+bool faulty_cl_begin(cl_device_id device, cl_context *context, cl_command_queue *queue)
+{
+    cl_int error = CL_SUCCESS;
+    if (clattn__cl_api_get(NULL, &faulty_cl.loaded, &faulty_cl.real) != CLATTN_OK)
+        return false;
+    *context = faulty_cl.real->clCreateContext(NULL, 1, &device, NULL, NULL, &error);
+    if (error == CL_SUCCESS)
+        *queue = faulty_cl.real->clCreateCommandQueue(*context, device, 0, &error);
+    return error == CL_SUCCESS;
+}
+
+void faulty_cl_end(cl_context context, cl_command_queue queue)
+{
+    faulty_cl.real->clReleaseCommandQueue(queue);
+    faulty_cl.real->clReleaseContext(context);
+}

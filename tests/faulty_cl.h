@@ -39,4 +39,8 @@ extern const clattn__cl_api faulty_cl_table;
 void faulty_cl_arm(const char *name, int failing, cl_int code);
 void faulty_cl_disarm(void);
 
+/* Loads OpenCL, and makes what a caller would wrap, by the real functions; false where that fails. */
+bool faulty_cl_begin(cl_device_id device, cl_context *context, cl_command_queue *queue);
+void faulty_cl_end(cl_context context, cl_command_queue queue);
+
 #endif

@@ -264,14 +264,10 @@ static void failing_allocations_of_the_cpu_path(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    cl_int error = CL_SUCCESS;
-    if (clattn__cl_api_get(NULL, &faulty_cl.loaded, &faulty_cl.real) != CLATTN_OK)
+    if (!faulty_cl_begin(device, &callers_context, &callers_queue))
         return -1;
-    callers_context = faulty_cl.real->clCreateContext(NULL, 1, &device, NULL, NULL, &error);
-    if (error == CL_SUCCESS)
-        callers_queue = faulty_cl.real->clCreateCommandQueue(callers_context, device, 0, &error);
     faulty_cl.real = kept_programs_begin(faulty_cl.real);
-    return error == CL_SUCCESS ? 0 : -1;
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -279,8 +275,7 @@ static int tear_down(void **state)
     (void)state;
     fault_trial_print_total();
     kept_programs_end();
-    faulty_cl.real->clReleaseCommandQueue(callers_queue);
-    faulty_cl.real->clReleaseContext(callers_context);
+    faulty_cl_end(callers_context, callers_queue);
     return 0;
 }
 

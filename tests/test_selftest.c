@@ -75,14 +75,6 @@ static void sound_kernels_pass(void **state)
     }
 }
 
-static clattn_context *open_first(clattn_kernel_shape shape, const clattn_context_params *params)
-{
-    for (int i = 0; i < list.count; i++)
-        if (list.entries[i].device != NULL && list.entries[i].shape == shape)
-            return contexts_open_proving(&list.entries[i], params);
-    return NULL;
-}
-
 static const struct fault {
     clattn_kernel_shape shape;
     planted_fault text;
@@ -119,8 +111,8 @@ static void planted_faults_are_found(void **state)
         const struct fault *f = &faults[i];
         support_log heard = SUPPORT_LOG_INIT;
         const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
-        clattn_context *ctx =
-            open_first(f->shape == CLATTN_SHAPE_AUTO ? CLATTN_SHAPE_TILE : f->shape, &params);
+        clattn_context *ctx = contexts_open_first(
+            &list, f->shape == CLATTN_SHAPE_AUTO ? CLATTN_SHAPE_TILE : f->shape, &params);
         if (ctx == NULL)
             continue;
         planted_begin(&f->text);
@@ -156,7 +148,7 @@ static clattn_status pool_on(const clattn_context_params *params, const char *dr
                                               .agent_height = 2,
                                               .agent_width = 2};
     clattn_plan *plan = NULL;
-    clattn_context *ctx = open_first(CLATTN_SHAPE_TILE, params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_TILE, params);
     assert_non_null(ctx);
     if (driver != NULL)
         snprintf(ctx->device.driver, sizeof ctx->device.driver, "%s", driver);
@@ -315,7 +307,7 @@ static void no_memory_for_it(void **state)
     uint64_t now = 0;
     assert_int_equal(pool_on(&params, NULL, &v, &count), CLATTN_OK);
     assert_true(count == 1 && v.code == CLATTN_VERDICT_UNTESTED);
-    clattn_context *ctx = open_first(CLATTN_SHAPE_TILE, &params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_TILE, &params);
     clattn_context_bytes(ctx, &now, NULL);
     assert_int_equal(now, 0);
     clattn_context_destroy(&ctx);
@@ -327,7 +319,7 @@ static void by_hand(void **state)
     support_log heard = SUPPORT_LOG_INIT;
     const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN),
                                           .selftest = CLATTN_SELFTEST_OFF};
-    clattn_context *ctx = open_first(CLATTN_SHAPE_WIDE, &params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_WIDE, &params);
     clattn_verdict v;
     int failed = 0;
     assert_int_equal(clattn_context_selftest(NULL), CLATTN_E_ARG);
@@ -367,7 +359,7 @@ static void problems_are_recorded(void **state)
     const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
     const clattn_selftest_recorder recorder = {.take = take};
     const clattn_selftest_recorder none = {.take = NULL};
-    clattn_context *ctx = open_first(CLATTN_SHAPE_WIDE, &params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_WIDE, &params);
     if (ctx == NULL)
         return;
     assert_int_equal(clattn_selftest_record(ctx, NULL), CLATTN_E_ARG);

@@ -16,14 +16,6 @@
 
 static contexts_list list;
 
-static clattn_context *open_first(clattn_kernel_shape shape, const clattn_context_params *params)
-{
-    for (int i = 0; i < list.count; i++)
-        if (list.entries[i].device != NULL && list.entries[i].shape == shape)
-            return contexts_open_proving(&list.entries[i], params);
-    return NULL;
-}
-
 static clattn_status plan_pool(clattn_context *ctx)
 {
     const clattn_agent_attention_desc desc = {.batch = 1,
@@ -63,7 +55,7 @@ static void a_smaller_work_group(void **state)
     const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
     const clattn_attention_desc desc = {
         .batch = 1, .heads = 1, .head_dim = 24, .queries = 50, .keys = 50};
-    clattn_context *ctx = open_first(CLATTN_SHAPE_TILE, &params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_TILE, &params);
     clattn_plan *plan = NULL;
     clattn_plan_info info;
     if (ctx == NULL)
@@ -94,7 +86,7 @@ static void a_row_of_tuning(void **state)
     const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
     const clattn_dwc_desc desc = {
         .batch = 1, .heads = 1, .head_dim = 16, .height = 4, .width = 4, .size = 3};
-    clattn_context *ctx = open_first(CLATTN_SHAPE_TILE, &params);
+    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_TILE, &params);
     clattn_plan *plan = NULL;
     char text[256];
     if (ctx == NULL)
@@ -185,7 +177,8 @@ static void the_cpu_path_takes_over(void **state)
     for (size_t i = 0; i < 3; i++) {
         support_log heard = SUPPORT_LOG_INIT;
         const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
-        clattn_context *ctx = open_first(i == 2 ? CLATTN_SHAPE_WIDE : CLATTN_SHAPE_TILE, &params);
+        clattn_context *ctx =
+            contexts_open_first(&list, i == 2 ? CLATTN_SHAPE_WIDE : CLATTN_SHAPE_TILE, &params);
         if (ctx == NULL)
             continue;
         planted_begin(&all_wrong[i]);
