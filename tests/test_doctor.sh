@@ -6,6 +6,8 @@ clattn=$(realpath "$1")
 cc=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export POCL_CACHE_DIR=${POCL_CACHE_DIR:-$work/pocl}
+mkdir -p "$POCL_CACHE_DIR"
 
 fail()
 {
