@@ -113,7 +113,7 @@ static void expect_ended_by(pid_t child, int signal_number)
     expect_nothing_left();
 }
 
-/* By itself, after one line; what the driver said before stands above it. */
+/* By itself, with one line of its own; a driver may have said something before it, or when it is unloaded. */
 static void expect_interrupted(pid_t child, int signal_number)
 {
     int status = 0;
@@ -123,7 +123,8 @@ static void expect_interrupted(pid_t child, int signal_number)
     assert_int_equal(WEXITSTATUS(status), 128 + signal_number);
     expect_nothing_left();
     assert_true(g_file_get_contents(cli_path("said"), &said, NULL, NULL));
-    assert_true(g_str_has_suffix(said, "clattn smooth: interrupted\n"));
+    if (!strstr(said, "clattn smooth: interrupted\n"))
+        fail_msg("clattn smooth said: %s", said);
     g_free(said);
 }
 
