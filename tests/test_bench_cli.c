@@ -141,6 +141,7 @@ static void check_row(const cJSON *row)
     need_number(row, "gflops", 1e-12);
     need_number(row, "gbytes_per_second", 1e-12);
     need_number(row, "share_of_bound", 1e-12);
+    need_number(row, "pace", 1e-12);
     need_number(row, "plan_seconds", 0.0);
     if (!cJSON_IsNull(need(row, "binary_bytes")))
         need_number(row, "binary_bytes", 1.0);

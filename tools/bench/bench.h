@@ -4,7 +4,8 @@
  *     bench.c      the command: options, order, exit code
  *     device.c     the device, its queue with profiling, one context per row
  *     binaries.c   the bytes of the programs that a row needs
- *     roofs.c      what the device can do at most: OpenCL kernels (roofs.cl), or C for the CPU path (roofs_cpu.c)
+ *     roofs.c      what the device can do at most: OpenCL kernels (roofs.cl, roofs_launch.c, roofs_cl.c), or C for the CPU path
+ *                  (roofs_lanes.c, roofs_cpu.c); and how far it is from that at the moment
  *     shapes.c     the named shapes, and which rows a filter leaves
  *     cost.c       bytes, operations and exponentials of a row; the bound
  *     data.c       random tensors of a row, rotated over the caches
@@ -159,6 +160,15 @@ clattn_status bench_device_context(bench_device *device, clattn_context **ctx);
 bool bench_roofs_measure(bench_device *device, double seconds, const bench_roofs *earlier,
                          bench_roofs *roofs);
 
+/*
+ * How fast the device is at the moment: what the best form of the multiply-add roof reaches now, as a part of that roof. Clocks fall
+ * when a device is warm, and other work takes its share; 0 where it is not known.
+ */
+typedef struct bench_pace bench_pace;
+bench_pace *bench_pace_open(bench_device *device, const bench_roofs *roofs);
+double bench_pace_now(const bench_pace *pace);
+void bench_pace_close(bench_pace *pace);
+
 /* Rows. -------------------------------------------------------------------- */
 
 typedef enum bench_outcome {
@@ -183,6 +193,8 @@ typedef struct bench_row {
     uint64_t bits;             /* hash of the whole result */
     clattn_plan_info info;
     int64_t sets; /* of tensors that the runs rotate over */
+    double
+        pace; /* mean of bench_pace_now() before and after, as a part of the better roof; 0: not known */
     double share; /* of the bound, 1 is all of it; set when all roofs are known */
 } bench_row;
 

@@ -33,4 +33,14 @@ bool bench_roofs_cl(bench_device *device, double seconds, const bench_roofs *ear
 bool bench_roofs_cpu(bench_device *device, double seconds, const bench_roofs *earlier,
                      bench_roofs *roofs);
 
+/* What keeps the multiply-add roof's best form ready; roofs.c hands out what it gives. */
+typedef struct bench_pace_form {
+    void *state; /* NULL: none */
+    double (*rate)(void *state);
+    void (*close)(void *state);
+} bench_pace_form;
+
+bench_pace_form bench_pace_form_cl(bench_device *device, const bench_roofs *roofs);
+bench_pace_form bench_pace_form_cpu(bench_device *device, const bench_roofs *roofs);
+
 #endif

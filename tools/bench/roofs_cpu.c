@@ -154,11 +154,16 @@ static const bench_lanes *find_lanes(const char *name)
     return NULL;
 }
 
-static bool begin(roofs_cpu *r)
+/* Two buffers of `bytes` each, or of what the loops need if that is more. False with an error printed; end in any case. */
+static bool begin(bench_device *device, uint64_t bytes, roofs_cpu *r)
 {
+    const uint32_t threads = device->info.compute_units;
+    r->device = device;
+    r->lanes = find_lanes(device->info.driver);
+    r->threads = threads < MOST_THREADS ? (int)threads : MOST_THREADS;
     const int64_t least = (int64_t)r->threads * 2 * LOCAL_FLOATS;
     uint32_t state = 1;
-    r->floats = (int64_t)(2 * r->device->cache_bytes / sizeof(float));
+    r->floats = (int64_t)(bytes / sizeof(float));
     if (r->floats < least)
         r->floats = least;
     r->from = malloc((size_t)r->floats * sizeof(float));
@@ -174,6 +179,12 @@ static bool begin(roofs_cpu *r)
     else if (r->from == NULL || r->to == NULL)
         command_error(r->device->cmd, "out of memory for the roofs");
     return r->lanes != NULL && r->from != NULL && r->to != NULL;
+}
+
+static void end(roofs_cpu *r)
+{
+    free(r->to);
+    free(r->from);
 }
 
 static void search(roofs_cpu *r, task_kind kind, bench_roof_name name, bench_roofs *roofs)
@@ -192,19 +203,46 @@ static void search(roofs_cpu *r, task_kind kind, bench_roof_name name, bench_roo
 bool bench_roofs_cpu(bench_device *device, double seconds, const bench_roofs *earlier,
                      bench_roofs *roofs)
 {
-    const uint32_t threads = device->info.compute_units;
-    roofs_cpu r = {.device = device,
-                   .seconds = seconds,
-                   .earlier = earlier,
-                   .lanes = find_lanes(device->info.driver),
-                   .threads = threads < MOST_THREADS ? (int)threads : MOST_THREADS};
-    const bool done = begin(&r);
+    roofs_cpu r = {.seconds = seconds, .earlier = earlier};
+    /* The two buffers together are four times the last-level cache. */
+    const bool done = begin(device, 2 * device->cache_bytes, &r);
     if (done) {
         search(&r, TASK_FMA, BENCH_ROOF_FMA, roofs);
         search(&r, TASK_EXP2, BENCH_ROOF_EXP2, roofs);
         measure_memory(&r, roofs);
     }
-    free(r.to);
-    free(r.from);
+    end(&r);
     return done;
+}
+
+typedef struct pace_cpu {
+    roofs_cpu r;
+    int chains;
+} pace_cpu;
+
+static double pace_rate(void *state)
+{
+    pace_cpu *const pace = state;
+    return chain_rate(&pace->r, BENCH_LANES, pace->chains);
+}
+
+static void pace_close(void *state)
+{
+    pace_cpu *const pace = state;
+    end(&pace->r);
+    free(pace);
+}
+
+bench_pace_form bench_pace_form_cpu(bench_device *device, const bench_roofs *roofs)
+{
+    const bench_pace_form none = {NULL, NULL, NULL};
+    pace_cpu *const pace = calloc(1, sizeof *pace);
+    if (pace == NULL)
+        return none;
+    pace->chains = roofs->roof[BENCH_ROOF_FMA].chains;
+    pace->r.kind = TASK_FMA;
+    if (begin(device, 0, &pace->r))
+        return (bench_pace_form){pace, pace_rate, pace_close};
+    pace_close(pace);
+    return none;
 }
