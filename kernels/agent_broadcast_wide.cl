@@ -189,6 +189,7 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                     prefetch_rows(q, offsets, BLOCK, D);
                     token_offsets(&finish.out_place, t, end - 1, BLOCK, offsets);
                     prefetch_rows(finish.out, offsets, BLOCK, DV);
+                    prefetch_around(&finish, t, t == begin);
                     running_begin(&running[slot]);
                 }
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
