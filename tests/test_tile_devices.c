@@ -77,12 +77,13 @@ static void fail_one(tile_probe *p, const call *c, bool lasting)
     static const int parts[] = {0, 1, 8, 25, 50, 75, 100};
     int dropped = 0;
 
+    probe_begin_anew(p);
     arm(c->name, 0, c->code, lasting);
     probe_run_right(p);
     const int calls = faulty_cl.calls;
-    assert_true(calls > 0);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const int failing = 1 + (int)i % 2 + (calls - 1) * parts[i] / 100;
+        probe_begin_anew(p);
         arm(c->name, failing, c->code, lasting);
         const clattn_status status = probe_run(p);
         const char *failed = faulty_cl.failed;
@@ -215,6 +216,7 @@ static void refused_work_groups(void **state)
         probe_tiling(&p, ctx, 2, NULL, 1.5);
         int refused_groups = 0;
         for (int failing = 1; failing < 30; failing++) {
+            probe_begin_anew(&p);
             arm("clEnqueueNDRangeKernel", failing, CL_OUT_OF_RESOURCES, false);
             probe_run_right(&p);
             refused_groups += probe_heard(&heard, CLATTN_LOG_WARN, "refused a work-group");
@@ -277,9 +279,11 @@ static void all_devices_fail(void **state)
         arm(NULL, 0, codes[i % 2].code, true);
         probe_run_right(&p);
         const int calls = faulty_cl.calls;
+        probe_begin_anew(&p);
         const int live = faulty_cl.live;
         const uint64_t before[2] = {probe_bytes(ctx[0]), probe_bytes(ctx[1])};
         for (int part = 0; part < 90; part += 5) {
+            probe_begin_anew(&p);
             arm(NULL, 1 + calls * part / 100, codes[i % 2].code, true);
             const clattn_status status = probe_run(&p);
             faulty_cl.failing = 0;
@@ -320,7 +324,6 @@ static cl_mem CL_API_CALL small_buffers(cl_context context, cl_mem_flags flags, 
 static void run_small(const case_agent *c, int devices, double budget)
 {
     clattn__cl_api small = faulty_cl_table;
-    uint64_t before[2] = {0};
     int finer = 0;
     int failed = 0;
     tile_probe p;
@@ -331,9 +334,9 @@ static void run_small(const case_agent *c, int devices, double budget)
     probe_open(&p, ctx[1], c);
     probe_tiling(&p, ctx, 2, NULL, budget);
     probe_run_right(&p);
-    for (int k = 0; k < 2; k++)
-        before[k] = probe_bytes(ctx[k]);
+    const uint64_t before[2] = {probe_bytes(ctx[0]), probe_bytes(ctx[1])};
     for (most_bytes = (size_t)p.info.device_bytes; most_bytes > 16; most_bytes -= most_bytes / 4) {
+        probe_begin_anew(&p);
         probe_log_clear(&heard);
         refused = 0;
         const clattn_status status = probe_run(&p);

@@ -179,6 +179,35 @@ static void cancel(tile_probe *p, size_t devices, double budget)
     assert_true(longest < CANCEL_SECONDS);
 }
 
+/* What a run has made stays for the next one, also after callbacks that fail, and goes with the tiling. */
+static void stay(tile_probe *p, size_t devices, double budget)
+{
+    probe_tiling(p, ctx, devices, NULL, budget);
+    const uint64_t without = probe_bytes(ctx[0]);
+    probe_run_right(p);
+    const uint64_t all = probe_bytes(ctx[0]);
+    assert_true(all > without && all - without <= p->info.device_bytes);
+    p->fail_fill = 3;
+    assert_int_equal(probe_run(p), CLATTN_E_CALLBACK);
+    assert_int_equal(probe_bytes(ctx[0]), all);
+    p->fail_poll = 2;
+    assert_int_equal(probe_run(p), CLATTN_E_CANCELLED);
+    assert_int_equal(probe_bytes(ctx[0]), all);
+    probe_run_right(p);
+    assert_int_equal(probe_bytes(ctx[0]), all);
+    probe_begin_anew(p);
+    assert_int_equal(probe_bytes(ctx[0]), without);
+    probe_run_right(p);
+    clattn_tiling_destroy(&p->tiling);
+    assert_true(probe_bytes(ctx[0]) <= without);
+}
+
+static void lanes_stay(void **state)
+{
+    (void)state;
+    each_form(stay);
+}
+
 static void cancelling(void **state)
 {
     (void)state;
@@ -326,6 +355,7 @@ static int tests_of(const char *name)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(failing_sources, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(failing_sinks, open_contexts, close_contexts),
+        cmocka_unit_test_setup_teardown(lanes_stay, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(cancelling, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(strips_come_in_order, open_contexts, close_contexts),
         cmocka_unit_test_setup_teardown(failing_pictures, open_contexts, close_contexts),

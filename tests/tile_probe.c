@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "case_agent_run.h"
+#include "tile/run.h"
 
 /* ---- the log ---- */
 
@@ -259,6 +260,11 @@ clattn_status probe_run(tile_probe *p)
     p->returned_at = probe_now();
     p->fail_fill = p->fail_take = p->fail_poll = 0;
     return status;
+}
+
+void probe_begin_anew(tile_probe *p)
+{
+    clattn__tiling_forget(p->tiling);
 }
 
 void probe_check_right(const tile_probe *p)

@@ -82,6 +82,8 @@ clattn_status probe_create(tile_probe *probe, clattn_context *const *contexts, s
                            const clattn_tile_options *options);
 
 clattn_status probe_run(tile_probe *probe);
+/* The next run makes its lanes and buffers, as the first one does. */
+void probe_begin_anew(tile_probe *probe);
 /* Runs; the bits are those of the untiled run, and every token came once. */
 void probe_run_right(tile_probe *probe);
 /* The part after the run. */

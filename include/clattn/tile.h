@@ -100,7 +100,7 @@ typedef struct clattn_tile_options {
     uint32_t reserved[8];
 } clattn_tile_options;
 
-/** What a tiling holds. Bytes are exact: a run allocates just that. */
+/** What a tiling holds. Bytes are exact: its first run allocates just that. */
 typedef struct clattn_tiling_info {
     uint64_t device_bytes; /* on each device */
     uint64_t host_bytes;   /* on the host, with those of devices that share its memory */
@@ -170,7 +170,7 @@ CLATTN_API clattn_status clattn_smooth_tiling_create(clattn_context *const *cont
                                                      clattn_tiling **tiling);
 
 CLATTN_API void clattn_tiling_get_info(const clattn_tiling *tiling, clattn_tiling_info *info);
-/** Sets *tiling to NULL. */
+/** Frees what runs have left, too; the contexts must still live. Sets *tiling to NULL. */
 CLATTN_API void clattn_tiling_destroy(clattn_tiling **tiling);
 
 /**
@@ -182,7 +182,8 @@ CLATTN_API void clattn_tiling_destroy(clattn_tiling **tiling);
  * units    strides in elements
  * types    f32
  * limits   the sink has received some rectangles, and no more will come, when the run fails or is cancelled
- * memory   everything that was allocated is free again on return
+ * memory   the first run makes the buffers that the tiling has promised; they stay for the next run, until the tiling is destroyed or
+ *          a device fails
  * async    no
  * threads  source and sink are called from the calling thread alone, but for options.concurrent, progress always; the log, and a CPU
  *          context's parallel_for, also from threads of the run, several at a time

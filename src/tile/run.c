@@ -260,31 +260,78 @@ static void set_ports(clattn__tile_work *w)
     w->ports.channels[CLATTN_TILE_RGB] = CLATTN__COLOUR;
 }
 
+/* What the first run makes. A device that cannot be used says so in `failed`, and is dropped as soon as there is an engine. */
+static clattn_status make_work(clattn_tiling *t, clattn_status *failed)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__tile_work *w = clattn__alloc(sizeof *w);
+
+    CLATTN_CHECK(&t->log, w != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
+    *w = (clattn__tile_work){.tiling = t, .log = &t->log, .cut = t->cut};
+    t->work = w;
+    CLATTN_TRY(make_room(w, failed));
+    check_variants(w, failed);
+out:
+    return status;
+}
+
+void clattn__tiling_forget(clattn_tiling *t)
+{
+    if (t->work != NULL)
+        free_all(t->work);
+    clattn__free(t->work);
+    t->work = NULL;
+}
+
+static void begin(clattn__tile_work *w, const clattn_tile_io *io)
+{
+    w->io = io;
+    w->done_before = 0;
+    atomic_flag_clear(&w->callback_failed);
+    set_ports(w);
+    for (int i = 0; i < w->lane_count; i++)
+        w->lanes[i].pace.longest = 0.0;
+}
+
+/* After a run: whether the next one can go on with the same lanes. Where a device failed it begins anew, with all of them. */
+static bool sound(const clattn__tile_work *w)
+{
+    for (int i = 0; i < w->lane_count; i++)
+        if (!clattn__engine_alive(w->engine, i / w->cut.in_flight) ||
+            w->lanes[i].broken != CLATTN_OK)
+            return false;
+    return true;
+}
+
 clattn_status clattn__tiling_execute(clattn_tiling *t, const clattn_tile_io *io)
 {
     clattn_status status = CLATTN_OK;
-    clattn__tile_work w = {.tiling = t, .io = io, .log = &t->log, .cut = t->cut};
-    const clattn__engine_owner owner = {.user = &w, .poll = poll, .dropped = dropped};
     clattn_status *failed = clattn__alloc_array((size_t)t->device_count, sizeof *failed);
+    bool goes_on = false;
 
-    CLATTN_CHECK(w.log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
-    atomic_flag_clear(&w.callback_failed);
-    set_ports(&w);
-    CLATTN_TRY(make_room(&w, failed));
-    check_variants(&w, failed);
-    status = clattn__engine_create(t->device_count, w.cut.in_flight, &owner, &w.engine);
-    CLATTN_CHECK(w.log, status == CLATTN_OK, status, "no host memory or threads for %d lanes",
-                 w.lane_count);
+    CLATTN_CHECK(&t->log, failed != NULL, CLATTN_E_NOMEM, "no host memory for a tiled run");
+    if (t->work == NULL)
+        CLATTN_TRY(make_work(t, failed));
+    clattn__tile_work *w = t->work;
+    const clattn__engine_owner owner = {.user = w, .poll = poll, .dropped = dropped};
+    begin(w, io);
+    status = clattn__engine_create(t->device_count, w->cut.in_flight, &owner, &w->engine);
+    CLATTN_CHECK(w->log, status == CLATTN_OK, status, "no host memory or threads for %d lanes",
+                 w->lane_count);
     for (int i = 0; i < t->device_count; i++)
         if (failed[i] != CLATTN_OK)
-            CLATTN_TRY(clattn__engine_drop(w.engine, i, failed[i]));
-    CLATTN_TRY(w.cut.whole ? clattn__whole_run(&w) : clattn__stream_run(&w));
-    say_longest(&w);
+            CLATTN_TRY(clattn__engine_drop(w->engine, i, failed[i]));
+    status = w->cut.whole ? clattn__whole_run(w) : clattn__stream_run(w);
+    goes_on = sound(w);
+    CLATTN_TRY(status);
+    say_longest(w);
     if (io->progress != NULL)
         io->progress(io->progress_user, 1.0);
 out:
-    clattn__engine_destroy(&w.engine);
-    free_all(&w);
+    if (t->work != NULL)
+        clattn__engine_destroy(&t->work->engine);
+    if (!goes_on)
+        clattn__tiling_forget(t);
     clattn__free(failed);
     return status;
 }

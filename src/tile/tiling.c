@@ -310,6 +310,7 @@ void clattn_tiling_destroy(clattn_tiling **tiling)
     if (tiling == NULL || !valid(*tiling))
         return;
     clattn_tiling *t = *tiling;
+    clattn__tiling_forget(t);
     for (int i = 0; i < t->device_count; i++) {
         clattn__tile_device *device = &t->devices[i];
         clattn_agent_bias_destroy(&device->bias);

@@ -1,4 +1,4 @@
-/* A tiling, and a run of it. tiling.c makes them, stream.c and whole.c say what a tile does. */
+/* A tiling, and its runs. tiling.c and run.c make them, stream.c and whole.c say what a tile does. */
 #ifndef CLATTN_SRC_TILE_TILING_H
 #define CLATTN_SRC_TILE_TILING_H
 
@@ -6,6 +6,8 @@
 #include "tile/lane.h"
 #include "tile/ports.h"
 #include "tile/tree.h"
+
+typedef struct clattn__tile_work clattn__tile_work;
 
 struct clattn_tiling {
     uint64_t magic;
@@ -18,29 +20,33 @@ struct clattn_tiling {
     clattn__tile_limits limits;
     clattn__tile_cut cut;
     clattn_tiling_info info;
+    clattn__tile_work *work; /* NULL, or what runs have left for the next one */
     int device_count;
     clattn__tile_device devices[];
 };
 
-typedef struct clattn__tile_work {
+/* What runs use, one after the other: lanes with their plans and buffers, and the tree. */
+struct clattn__tile_work {
     clattn_tiling *tiling;
-    const clattn_tile_io *io;
     const clattn_log *log;
     clattn__tile_cut
         cut; /* the tiling's, or a finer one where a device had less room than it said */
+    clattn__tile_lane *lanes;
+    int lane_count;
+    clattn__tree *tree; /* streamed */
+
+    /* of the run in hand */
+    const clattn_tile_io *io;
     clattn__ports ports;
     atomic_flag callback_failed;
     clattn__engine *engine;
-    clattn__tile_lane *lanes;
-    int lane_count;
     int64_t done_before; /* tiles of the passes before this one */
 
     /* streamed */
-    clattn__tree *tree;
     int64_t problem;       /* in hand */
     clattn__gather gather; /* of pass 2 */
     float *va; /* one leaf: what a lane's device has computed, for the others; of the tree */
-} clattn__tile_work;
+};
 
 /* Whether the run is to end early; `user` is a clattn__tile_work. */
 bool clattn__work_stopping(void *user);
