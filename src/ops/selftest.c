@@ -326,6 +326,7 @@ clattn_status clattn__selftest_kernel(clattn_plan *plan, int index, clattn__prob
         clattn__log(&ctx->log, CLATTN_LOG_WARN,
                     "%s fails the self-test of %s \"%s\", work-group %u: %s", ctx->device.name,
                     spec->name, spec->options, (unsigned)verdict.work_group, verdict.reason);
+        ctx->disproved = is_by_hand(plan);
         status = CLATTN_E_WRONG;
     }
 out:

@@ -61,6 +61,9 @@ static clattn_status run_all(clattn_context *ctx, const clattn_selftest_recorder
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         status = worse(status, plan_attention(lane, forms[i].width, forms[i].type));
     status = worse(status, plan_smooth(lane));
+    /* A plan that stepped down to another variant is well, the device is not. */
+    if (lane->disproved)
+        status = worse(status, CLATTN_E_WRONG);
     clattn__context_lane_end(&lane);
     return status;
 }
