@@ -271,6 +271,8 @@ static clattn_status make_verdict(clattn_plan *plan, int index, clattn__probe *p
     const double begin = now();
 
     *verdict = blank_verdict(spec);
+    clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "self-test of %s \"%s\", work-group %u begins",
+                spec->name, spec->options, (unsigned)verdict->work_group);
     CLATTN_TRY(judge(plan, index, probe, verdict));
     verdict->milliseconds = (float)(1e3 * (now() - begin));
     clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "self-test of %s \"%s\", work-group %u: %s%s, %.3g ms",
