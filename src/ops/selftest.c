@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "cl/device.h"
 #include "cl/selftest.h"
+#include "cpu/cpu.h"
 
 /* What an output holds before; exact in f16. */
 #define MARK -12344.0f
@@ -135,7 +136,7 @@ static clattn_status read_numbers(clattn__selftest *test, const clattn_memory *m
         halves = clattn__alloc_array(count, sizeof *halves);
         CLATTN_CHECK(&ctx->log, halves != NULL, CLATTN_E_NOMEM, "no host memory for the self-test");
         CLATTN_TRY(ctx->backend->read(ctx, memory, 0, halves, count * sizeof *halves));
-        clattn_f32_from_f16(halves, numbers, count);
+        test->cpu->cpu->ops->widen(halves, (int)count, numbers);
     } else {
         CLATTN_TRY(ctx->backend->read(ctx, memory, 0, numbers, count * sizeof *numbers));
     }

@@ -71,7 +71,7 @@ static clattn_status probe_form(clattn__selftest *test, const form *f)
 
     clattn__selftest_begin(test, f->name);
     d.heads = 2;
-    d.head_dim = 3 * test->of->tuned[CLATTN__DWC_KERNEL].values.channels;
+    d.head_dim = 2 * test->of->tuned[CLATTN__DWC_KERNEL].values.channels;
     d.size = test->of->dwc_args.size;
     d.type = test->storage;
     CLATTN_TRY(clattn_dwc_plan(test->cpu, &d, &small));
