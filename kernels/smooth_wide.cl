@@ -46,7 +46,7 @@ static inline void sum_pixels(const Features *args, __global const float *rgb, i
     }
 }
 
-/* Sums of the columns around the pixels x .. x + count - 1 over the rows `top` .. `bottom`; 0 outside the picture. */
+/* Sums of the columns around the pixels x .. x + count - 1 over the rows `top` .. `bottom`; outside the picture `sums` stay as they are. */
 static inline void sum_columns(const Features *args, __global const float *rgb, int x, int count,
                                int top, int bottom, float *sums)
 {
@@ -57,12 +57,6 @@ static inline void sum_columns(const Features *args, __global const float *rgb, 
         sum_floats(args, rgb, first, 3 * (last - first + 1), top, bottom, to);
     else
         sum_pixels(args, rgb, first, 3 * (last - first + 1), top, bottom, to);
-    for (int j = 0; j < 3; j++) {
-        if (first == x)
-            sums[j] = 0.0f;
-        if (last < x + count)
-            sums[3 * (count + 1) + j] = 0.0f;
-    }
 }
 
 /* inv_sigma_color / pixels that are added up for pixel x, in so many rows. */
@@ -108,7 +102,8 @@ smooth_features_wide(const Features args, __global const float *restrict rgb,
     const int top = map_y > 0 ? y - 1 : y;
     const int bottom = map_y + 1 < args.map_h ? y + 1 : y;
     const size_t pixel = (size_t)y * (size_t)args.width + (size_t)x;
-    float sums[SUMS + 2 * WIDTH] = {0.0f}; /* the last vector reads beyond the segment */
+    float sums[SUMS + 2 * WIDTH] = {
+        0.0f}; /* 0 outside the picture; the last vector reads further */
 
     sum_columns(&args, rgb, x, count, top, bottom, sums);
     mean_columns(&args, x, count, bottom - top + 1, sums);

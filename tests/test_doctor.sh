@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # clattn doctor: the report of a sound device, and a program that shows a problem without clattn: it passes as it is, and reports a
-# fault that is planted into its kernel. usage: test_doctor.sh CLATTN CC
+# fault that is planted into its kernel. Then devices that are not well: a platform that crashes, a compiler that is wrong.
+# usage: test_doctor.sh CLATTN CC CRASHING_ICD [WRONG_COMPILER]
 set -euo pipefail
 clattn=$(realpath "$1")
 cc=$2
+crashing_icd=$(realpath "$3")
+wrong_compiler=${4:+$(realpath "$4")}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export POCL_CACHE_DIR=${POCL_CACHE_DIR:-$work/pocl}
@@ -53,3 +56,39 @@ rc=0
 "$clattn" doctor --device nowhere --json -o "$work/json" || rc=$?
 [[ $rc == 1 ]] || fail "a device that is not there ends with $rc"
 grep -q '"problem":.*nowhere' "$work/json" || fail 'the report does not name what is not there'
+
+# A platform that ends whoever asks it hides no other.
+pocl=/etc/OpenCL/vendors/pocl.icd
+if [[ -e $pocl && ${OCL_ICD_VENDORS:-$pocl} == "$pocl" ]]; then
+    mkdir "$work/vendors"
+    echo "$crashing_icd" >"$work/vendors/a_crashing.icd"
+    cp "$pocl" "$work/vendors/pocl.icd"
+    rc=0
+    OCL_ICD_VENDORS=$work/vendors "$clattn" doctor --cache none -o "$work/report" || rc=$?
+    [[ $rc == 1 ]] || fail "a platform that crashes ends with $rc: $(cat "$work/report")"
+    grep -A1 'platform of .*a_crashing.icd' "$work/report" | grep -q 'lost .*signal 6' ||
+        fail "the platform that crashes is not named: $(cat "$work/report")"
+    grep -q 'vendor .*pocl.icd' "$work/report" || fail 'no device of the other platform'
+    grep -q 'self-test CLATTN_OK' "$work/report" || fail "it hides another: $(cat "$work/report")"
+fi
+
+# A wrong compiler: the report names kernel, form and element, and what takes its place; the program that it writes shows the fault with
+# that compiler and none with another.
+[[ -n $wrong_compiler ]] || exit 0
+rc=0
+LD_PRELOAD=$wrong_compiler "$clattn" doctor --cache none -o "$work/report" --reproducer "$work/wrong" || rc=$?
+[[ $rc == 1 ]] || fail "a wrong compiler ends with $rc: $(cat "$work/report")"
+grep -q 'self-test CLATTN_E_WRONG: .* of .* kernels passed' "$work/report" ||
+    fail "the self-test hides a kernel that failed: $(cat "$work/report")"
+grep -A1 'wrong .* dwc, work-group' "$work/report" | grep -q 'element .* the CPU path has' ||
+    fail "the fault is not explained: $(cat "$work/report")"
+grep -q 'takes its place' "$work/report" || fail 'what takes its place is not said'
+grep -q 'programs .* written' "$work/report" || fail 'no program is announced'
+program=$(find "$work/wrong" -mindepth 1 -maxdepth 1 -name 'dwc*windows' | sort | head -1)
+[[ -n $program ]] || fail 'no program of the fault was written'
+cd "$program"
+make -s CC="$cc" || fail 'the program of the fault does not compile'
+./reproduce >out || fail "the program fails with a compiler that is right: $(cat out)"
+rc=0
+LD_PRELOAD=$wrong_compiler ./reproduce >out || rc=$?
+[[ $rc == 1 ]] && grep -q '^FAIL' out || fail "the program does not show the fault: $(cat out)"

@@ -21,23 +21,25 @@ static bool has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
+/* Beyond AVX2. */
 static bool has_avx512(void)
 {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
 const clattn__cpu_ops *clattn__cpu_ops_best(void)
 {
-    if (has_avx512())
-        return &clattn__cpu_ops_avx512;
-    return has_avx2() ? &clattn__cpu_ops_avx2 : &clattn__cpu_ops_baseline;
+    /* Asked once: in virtual machines the instruction takes as long as a small run. */
+    if (!has_avx2())
+        return &clattn__cpu_ops_baseline;
+    return has_avx512() ? &clattn__cpu_ops_avx512 : &clattn__cpu_ops_avx2;
 }
 
 const clattn__cpu_ops *clattn__cpu_ops_named(const char *name)
 {
     if (strcmp(name, clattn__cpu_ops_avx512.name) == 0)
-        return has_avx512() ? &clattn__cpu_ops_avx512 : NULL;
+        return has_avx2() && has_avx512() ? &clattn__cpu_ops_avx512 : NULL;
     if (strcmp(name, clattn__cpu_ops_avx2.name) == 0)
         return has_avx2() ? &clattn__cpu_ops_avx2 : NULL;
     return strcmp(name, clattn__cpu_ops_baseline.name) == 0 ? &clattn__cpu_ops_baseline : NULL;

@@ -316,12 +316,12 @@ static void fill_states(clattn__selftest *test, float *states, int64_t count, in
     }
 }
 
-clattn_status clattn__agent_merge_probe(clattn__selftest *test)
+static clattn_status probe_leaves(clattn__selftest *test, const char *form, int64_t leaves)
 {
-    enum { BATCH = 2, HEADS = 2, AGENTS = 7, LEAVES = 6 };
+    enum { BATCH = 2, HEADS = 2, AGENTS = 7 };
     clattn_status status = CLATTN_OK;
     const int64_t dim_v = test->of->shape.dim_v;
-    const int64_t count = BATCH * HEADS * LEAVES * AGENTS;
+    const int64_t count = BATCH * HEADS * leaves * AGENTS;
     float *states = clattn__alloc_array((size_t)(count * (dim_v + 2)), sizeof *states);
     clattn_plan plan;
     clattn_memory memory;
@@ -334,7 +334,7 @@ clattn_status clattn__agent_merge_probe(clattn__selftest *test)
                                           .heads = HEADS,
                                           .dim = dim_v};
 
-    clattn__selftest_begin(test, "six leaves");
+    clattn__selftest_begin(test, form);
     CLATTN_CHECK(&test->ctx->log, states != NULL, CLATTN_E_NOMEM, "no memory for the self-test");
     fill_states(test, states, count, dim_v);
     CLATTN_TRY(clattn__selftest_memory(test, states, count * (dim_v + 2), &memory));
@@ -345,7 +345,7 @@ clattn_status clattn__agent_merge_probe(clattn__selftest *test)
     plan.merge_args = (Merge){.heads = HEADS,
                               .windows = 1,
                               .queries = AGENTS,
-                              .leaves = LEAVES,
+                              .leaves = (i32)leaves,
                               .dim_v = (i32)dim_v,
                               .out_scale = 0.75f};
     CLATTN_TRY(clattn__bind(test->ctx, &va,
@@ -366,5 +366,15 @@ clattn_status clattn__agent_merge_probe(clattn__selftest *test)
 out:
     clattn__free(states);
     clattn__selftest_clear(test);
+    return status;
+}
+
+clattn_status clattn__agent_merge_probe(clattn__selftest *test)
+{
+    clattn_status status = CLATTN_OK;
+
+    CLATTN_TRY(probe_leaves(test, "six leaves", 6));
+    CLATTN_TRY(probe_leaves(test, "a root", 1));
+out:
     return status;
 }

@@ -2,18 +2,16 @@
 #include <inttypes.h>
 
 #include "cpu/cpu.h"
+#include "ops/dwc.h"
 #include "ops/forms.h"
 #include "ops/host.h"
-#include "ops/selftest.h"
-
-enum { KERNEL_DWC };
 
 /* Tokens and channels per item, as tuned; no item has channels of two heads. */
 static const clattn__tune_values *item_values(clattn_plan *plan)
 {
     const bool wide = plan->ctx->params.shape == CLATTN_SHAPE_WIDE;
     clattn__tune_values *values =
-        clattn__plan_tune(plan, KERNEL_DWC, "dwc",
+        clattn__plan_tune(plan, CLATTN__DWC_KERNEL, "dwc",
                           (clattn__tune_values){.channels = wide ? CLATTN__DWC_WIDE_CHANNELS
                                                                  : CLATTN__DWC_TILE_CHANNELS,
                                                 .tokens = CLATTN__DWC_TOKENS,
@@ -25,7 +23,7 @@ static const clattn__tune_values *item_values(clattn_plan *plan)
 
 static void launch_items(const clattn_plan *plan, const Dwc *a, int64_t pictures, size_t items[3])
 {
-    const clattn__tune_values *values = &plan->tuned[KERNEL_DWC].values;
+    const clattn__tune_values *values = &plan->tuned[CLATTN__DWC_KERNEL].values;
     const size_t runs = (size_t)clattn__ceil_div(a->grid.window_w, values->tokens);
     items[0] = (size_t)a->heads * (size_t)(a->dim / values->channels);
     items[1] = (size_t)a->grid.class_tokens + (size_t)a->grid.window_h * runs;
@@ -44,13 +42,13 @@ static clattn_status try_values(clattn_plan *plan)
     launch_items(plan, &plan->dwc_args, plan->dwc_desc.batch * plan->dwc_args.windows, trial.items);
     clattn__form_dwc(&spec, plan->dwc_desc.type, (int)values->channels, (int)values->tokens,
                      (int)nothing.size);
-    return clattn__plan_items(plan, KERNEL_DWC, spec, trial.items[0], &trial);
+    return clattn__plan_items(plan, CLATTN__DWC_KERNEL, spec, trial.items[0], &trial);
 }
 
 static clattn_status plan_kernel(clattn_plan *plan)
 {
     clattn_status status = try_values(plan);
-    if (status == CLATTN_E_WRONG && clattn__plan_untune(plan, KERNEL_DWC))
+    if (status == CLATTN_E_WRONG && clattn__plan_untune(plan, CLATTN__DWC_KERNEL))
         status = try_values(plan);
     return status;
 }
@@ -124,8 +122,8 @@ static void cpu_row(void *arg, int64_t i)
     job->ops->dwc(job->args, job->v, job->weight, job->bias, job->out, i);
 }
 
-static clattn_status bind(const clattn_plan *plan, const clattn_dwc_args *args, Dwc *a,
-                          clattn__bound b[4])
+clattn_status clattn__dwc_bind(const clattn_plan *plan, const clattn_dwc_args *args, Dwc *a,
+                               clattn__bound b[4])
 {
     clattn_status status = CLATTN_OK;
     clattn_context *ctx = plan->ctx;
@@ -219,12 +217,12 @@ static clattn_status enqueue_rows(void *user, int64_t first, int64_t count)
     const cl_mem buffers[] = {memory[0].mem, memory[1].mem, memory[2].mem, memory[3].mem};
     size_t items[3];
     launch_items(w->plan, a, pictures, items);
-    return clattn__launch(w->chain, w->ws, KERNEL_DWC, a, sizeof *a, buffers, 4, items);
+    return clattn__launch(w->chain, w->ws, CLATTN__DWC_KERNEL, a, sizeof *a, buffers, 4, items);
 }
 
-/* Paced: one picture without windows. */
-static clattn_status enqueue(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *a,
-                             int64_t pictures, const clattn_memory memory[4], clattn__chain *chain)
+clattn_status clattn__dwc_maps(const clattn_plan *plan, const clattn_workspace *ws, const Dwc *a,
+                               int64_t pictures, const clattn_memory memory[4],
+                               clattn__chain *chain)
 {
     dwc_work w = {plan, ws, a, pictures, memory, chain};
     const bool resized = a->v_h != a->map_h || a->v_w != a->map_w;
@@ -247,9 +245,9 @@ clattn_status clattn__dwc_enqueue(const clattn_plan *plan, clattn_workspace *ws,
 
     if (plan->host != NULL)
         return clattn__host_run(plan, ws, opaque, chain);
-    CLATTN_TRY(bind(plan, opaque, &a, b));
+    CLATTN_TRY(clattn__dwc_bind(plan, opaque, &a, b));
     const clattn_memory memory[] = {b[0].memory, b[1].memory, b[2].memory, b[3].memory};
-    CLATTN_TRY(enqueue(plan, ws, &a, plan->dwc_desc.batch * a.windows, memory, chain));
+    CLATTN_TRY(clattn__dwc_maps(plan, ws, &a, plan->dwc_desc.batch * a.windows, memory, chain));
 out:
     return status;
 }
@@ -259,84 +257,11 @@ clattn_status clattn__dwc_tile(const clattn_plan *plan, const clattn_workspace *
                                clattn_memory out, clattn__chain *chain)
 {
     const clattn_memory memory[] = {v, weight, bias, out};
-    return enqueue(plan, ws, args, 1, memory, chain);
+    return clattn__dwc_maps(plan, ws, args, 1, memory, chain);
 }
 
 clattn_status clattn_dwc_run(const clattn_plan *plan, clattn_workspace *ws,
                              const clattn_dwc_args *args, const clattn_sync *sync)
 {
     return clattn__run(plan, ws, args, sync, "dwc", clattn__dwc_enqueue);
-}
-
-static clattn_status probe_form(clattn__selftest *test, const char *form, clattn_dwc_desc d)
-{
-    clattn_status status = CLATTN_OK;
-    clattn_plan *small = NULL;
-    clattn_plan plan;
-    clattn_tensor v, out;
-    clattn_array weight, bias;
-    clattn__chain chain;
-    const bool resized = d.in_height > 0;
-
-    clattn__selftest_begin(test, form);
-    d.heads = 2;
-    d.head_dim = 3 * test->of->tuned[KERNEL_DWC].values.channels;
-    d.size = test->of->dwc_args.size;
-    d.type = test->storage;
-    CLATTN_TRY(clattn_dwc_plan(test->cpu, &d, &small));
-    clattn__selftest_adopt(test, small, &plan);
-    plan.dwc_args.shortcut = resized ? 0.5f : 0.0f;
-    clattn__selftest_shape s = {.batch = d.batch,
-                                .tokens = d.class_tokens +
-                                          (resized ? d.in_height * d.in_width : d.height * d.width),
-                                .heads = d.heads,
-                                .dim = d.head_dim,
-                                .class_tokens = d.class_tokens,
-                                .width = resized ? d.in_width : d.width};
-    CLATTN_TRY(clattn__selftest_tensor(test, &s, &v));
-    s.fill = d.accumulate ? CLATTN__FILL_EVEN : CLATTN__FILL_NOTHING;
-    s.tokens = d.class_tokens + d.height * d.width;
-    s.width = d.width;
-    CLATTN_TRY(clattn__selftest_tensor(test, &s, &out));
-    const int64_t channels = d.heads * d.head_dim;
-    CLATTN_TRY(clattn__selftest_array(test, channels * d.size * d.size, &weight));
-    if (d.has_bias)
-        CLATTN_TRY(clattn__selftest_array(test, channels, &bias));
-    const clattn_dwc_args args = {
-        .v = &v, .weight = &weight, .bias = d.has_bias ? &bias : NULL, .out = &out};
-    clattn__chain_begin(&chain, test->ctx, NULL);
-    CLATTN_TRY(clattn__chain_end(&chain, clattn__dwc_enqueue(&plan, &test->ws, &args, &chain)));
-    CLATTN_TRY(clattn__selftest_report(test, &out, 4.0f * (float)(4 + d.size * d.size)));
-out:
-    clattn__selftest_clear(test);
-    clattn_plan_destroy(&small);
-    return status;
-}
-
-clattn_status clattn__dwc_probe(clattn__selftest *test)
-{
-    clattn_status status = CLATTN_OK;
-
-    CLATTN_TRY(probe_form(
-        test, "a map with class tokens",
-        (clattn_dwc_desc){.batch = 2, .height = 7, .width = 11, .class_tokens = 2, .has_bias = 1}));
-    CLATTN_TRY(probe_form(test, "shifted windows",
-                          (clattn_dwc_desc){.batch = 1,
-                                            .height = 10,
-                                            .width = 14,
-                                            .window_height = 5,
-                                            .window_width = 7,
-                                            .shift_y = 3,
-                                            .shift_x = 4,
-                                            .accumulate = 1}));
-    CLATTN_TRY(probe_form(test, "a map that is resized",
-                          (clattn_dwc_desc){.batch = 1,
-                                            .height = 7,
-                                            .width = 11,
-                                            .in_height = 4,
-                                            .in_width = 5,
-                                            .has_bias = 1,
-                                            .accumulate = 1}));
-out:
-    return status;
 }

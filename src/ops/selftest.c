@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "cl/device.h"
 #include "cl/selftest.h"
+#include "cpu/cpu.h"
 
 /* What an output holds before; exact in f16. */
 #define MARK -12344.0f
@@ -135,7 +136,7 @@ static clattn_status read_numbers(clattn__selftest *test, const clattn_memory *m
         halves = clattn__alloc_array(count, sizeof *halves);
         CLATTN_CHECK(&ctx->log, halves != NULL, CLATTN_E_NOMEM, "no host memory for the self-test");
         CLATTN_TRY(ctx->backend->read(ctx, memory, 0, halves, count * sizeof *halves));
-        clattn_f32_from_f16(halves, numbers, count);
+        test->cpu->cpu->ops->widen(halves, (int)count, numbers);
     } else {
         CLATTN_TRY(ctx->backend->read(ctx, memory, 0, numbers, count * sizeof *numbers));
     }
@@ -271,6 +272,8 @@ static clattn_status make_verdict(clattn_plan *plan, int index, clattn__probe *p
     const double begin = now();
 
     *verdict = blank_verdict(spec);
+    clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "self-test of %s \"%s\", work-group %u begins",
+                spec->name, spec->options, (unsigned)verdict->work_group);
     CLATTN_TRY(judge(plan, index, probe, verdict));
     verdict->milliseconds = (float)(1e3 * (now() - begin));
     clattn__log(&ctx->log, CLATTN_LOG_DEBUG, "self-test of %s \"%s\", work-group %u: %s%s, %.3g ms",
@@ -326,6 +329,7 @@ clattn_status clattn__selftest_kernel(clattn_plan *plan, int index, clattn__prob
         clattn__log(&ctx->log, CLATTN_LOG_WARN,
                     "%s fails the self-test of %s \"%s\", work-group %u: %s", ctx->device.name,
                     spec->name, spec->options, (unsigned)verdict.work_group, verdict.reason);
+        ctx->disproved = is_by_hand(plan);
         status = CLATTN_E_WRONG;
     }
 out:

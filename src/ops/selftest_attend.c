@@ -18,6 +18,7 @@ typedef struct form {
     clattn__selftest_fill values;
     clattn__selftest_fill terms;
     bool dense;
+    bool tile; /* of the map, as the passes of a tiling have them */
 } form;
 
 static const form forms[] = {
@@ -77,6 +78,23 @@ static const form forms[] = {
               .has_dwc_bias = 1},
      .leaf = 64,
      .terms = CLATTN__FILL_VECTOR},
+    /* Stage 1: tokens from within a row on; stage 2: a rectangle, with some of its map around it. */
+    {.name = "a tile of a map",
+     .desc = {.batch = 1,
+              .heads = 2,
+              .height = 7,
+              .width = 39,
+              .agent_height = 5,
+              .agent_width = 2,
+              .has_bias = 1,
+              .has_key_bias = 1,
+              .has_agent_vector = 1,
+              .dwc_size = 3,
+              .has_dwc_bias = 1,
+              .v_shortcut = 0.5f},
+     .leaf = 96,
+     .dense = true,
+     .tile = true},
     /* Logits of some thousands, all but the largest without weight; ties share. In powers of 2 they are whole numbers times 32. */
     {.name = "huge logits",
      .desc = {.batch = 2,
@@ -90,7 +108,6 @@ static const form forms[] = {
               .dwc_size = 1,
               .scale_aggregate = 32.0f / CLATTN__LOG2E,
               .scale_broadcast = 32.0f / CLATTN__LOG2E},
-     .leaf = 33,
      .rows = CLATTN__FILL_WHOLE,
      .terms = CLATTN__FILL_MASK},
 };
@@ -220,6 +237,46 @@ static clattn_status bind(const clattn_plan *plan, const tensors *t, Attend *a,
     return status;
 }
 
+/* Tokens 50 to 239 of the map. */
+static void take_run(clattn_plan *plan, Attend *a)
+{
+    enum { FIRST = 50, COUNT = 190 };
+    a->k.offset += FIRST * a->k.token;
+    a->v.offset += FIRST * a->v.token;
+    a->key_bias.offset += FIRST * a->key_bias.token;
+    a->k_grid = clattn__grid_line(COUNT);
+    a->keys = COUNT;
+    a->leaves = (i32)clattn__ceil_div(COUNT, a->leaf_tokens);
+    plan->attend.blocks = a->leaves;
+    if (a->bias.mode != 0)
+        clattn__bias_from(&a->bias, FIRST);
+}
+
+static void move(View *view, int64_t y, int64_t x)
+{
+    view->offset += y * view->row + x * view->token;
+}
+
+/* Five rows of 35 pixels; the map ends with them below, and goes on on the other sides. */
+static void take_rectangle(clattn_plan *plan, Attend *a)
+{
+    enum { TOP = 2, LEFT = 2, HEIGHT = 5, WIDTH = 35 };
+    a->q_grid = (Grid){.height = INT32_MAX, /* nothing wraps */
+                       .width = INT32_MAX,
+                       .window_h = HEIGHT,
+                       .window_w = WIDTH,
+                       .windows_x = 1,
+                       .tokens = HEIGHT * WIDTH};
+    a->halo = (Halo){.top = TOP, .left = LEFT, .bottom = 0, .right = 2};
+    a->queries = HEIGHT * WIDTH;
+    plan->attend.blocks = clattn__ceil_div(a->queries, plan->attend.query_block);
+    move(&a->q, TOP, LEFT);
+    move(&a->tap, TOP, LEFT);
+    move(&a->out, TOP, LEFT);
+    if (a->bias.mode != 0)
+        clattn__bias_rect(&a->bias, TOP, LEFT, WIDTH);
+}
+
 /* Where the states of stage 1 go, marked. */
 static clattn_status states_memory(clattn__selftest *test, int64_t floats, clattn_memory *memory)
 {
@@ -238,7 +295,8 @@ static clattn_status states_memory(clattn__selftest *test, int64_t floats, clatt
 }
 
 /* The stage alone, on whichever side. */
-static clattn_status run_stage(clattn__selftest *test, const clattn_plan *plan, const tensors *t)
+static clattn_status run_stage(clattn__selftest *test, const form *f, clattn_plan *plan,
+                               const tensors *t)
 {
     clattn_status status = CLATTN_OK;
     const bool stage1 = plan->attend.stage == 1;
@@ -250,6 +308,10 @@ static clattn_status run_stage(clattn__selftest *test, const clattn_plan *plan, 
     clattn__chain chain;
 
     CLATTN_TRY(bind(plan, t, &a, &b));
+    if (f->tile) {
+        (stage1 ? take_run : take_rectangle)(plan, &a);
+        plan->attend.blocks_per_launch = clattn__ceil_div(plan->attend.blocks, 2);
+    }
     const int64_t count = plan->attend.problems * a.leaves * a.queries;
     if (a.leaves > 1) {
         CLATTN_TRY(states_memory(test, count * (a.dim_v + 2), &states));
@@ -291,7 +353,7 @@ static clattn_status run_form(clattn__selftest *test, const form *f)
     CLATTN_TRY(make_tensors(test, f, &desc, &t));
     if (desc.has_bias)
         CLATTN_TRY(make_bias(test, &desc, &t.bias));
-    CLATTN_TRY(run_stage(test, &plan, &t));
+    CLATTN_TRY(run_stage(test, f, &plan, &t));
 out:
     clattn__selftest_clear(test);
     clattn_agent_bias_destroy(&t.bias);

@@ -1,6 +1,7 @@
 /* The numbers of self-test problems, and where they lie. */
 #include <math.h>
 
+#include "cpu/cpu.h"
 #include "ops/selftest.h"
 
 #define MARK -12344.0f /* of outputs; selftest.c knows it too */
@@ -56,24 +57,32 @@ static float vector_term(const clattn__selftest_shape *s, int64_t b, int64_t tok
     return 6.0f * (float)token / (float)s->tokens - 3.0f;
 }
 
-static float element(clattn__selftest *test, const clattn__selftest_shape *s, int64_t b,
-                     int64_t token, int64_t head)
+/* The dim elements of a token's head. */
+static void fill_row(clattn__selftest *test, const clattn__selftest_shape *s, int64_t b,
+                     int64_t token, int64_t head, float *row)
 {
-    const float even = clattn__selftest_number(test);
+    const float tiny = 3.8146973e-6f;
     switch (s->fill) {
     case CLATTN__FILL_EVEN:
+        for (int64_t j = 0; j < s->dim; j++)
+            row[j] = clattn__selftest_number(test);
         break;
     case CLATTN__FILL_WHOLE:
-        return roundf(4.0f * even);
+        for (int64_t j = 0; j < s->dim; j++)
+            row[j] = roundf(4.0f * clattn__selftest_number(test));
+        break;
     case CLATTN__FILL_TINY:
-        return even * 3.8146973e-6f;
+        for (int64_t j = 0; j < s->dim; j++)
+            row[j] = tiny * clattn__selftest_number(test);
+        break;
     case CLATTN__FILL_VECTOR:
     case CLATTN__FILL_MASK:
-        return vector_term(s, b, token, head);
-    case CLATTN__FILL_NOTHING:
-        return MARK;
+        for (int64_t j = 0; j < s->dim; j++)
+            row[j] = vector_term(s, b, token, head);
+        break;
+    case CLATTN__FILL_NOTHING: /* marked already */
+        break;
     }
-    return even;
 }
 
 clattn_status clattn__selftest_memory(clattn__selftest *test, const float *values, int64_t count,
@@ -102,7 +111,7 @@ static clattn_status half_memory(clattn__selftest *test, const float *values, in
 
     CLATTN_CHECK(&test->ctx->log, halves != NULL, CLATTN_E_NOMEM,
                  "no host memory for the self-test");
-    clattn_f16_from_f32(values, halves, (size_t)count);
+    test->cpu->cpu->ops->narrow(values, (int)count, halves);
     CLATTN_TRY(clattn__selftest_memory(test, (const float *)(const void *)halves, (count + 1) / 2,
                                        memory));
 out:
@@ -118,8 +127,8 @@ static clattn_status round_to_half(clattn__selftest *test, float *values, size_t
 
     CLATTN_CHECK(&test->ctx->log, halves != NULL, CLATTN_E_NOMEM,
                  "no host memory for the self-test");
-    clattn_f16_from_f32(values, halves, count);
-    clattn_f32_from_f16(halves, values, count);
+    test->cpu->cpu->ops->narrow(values, (int)count, halves);
+    test->cpu->cpu->ops->widen(halves, (int)count, values);
 out:
     clattn__free(halves);
     return status;
@@ -133,11 +142,9 @@ static void fill(clattn__selftest *test, const clattn__selftest_shape *s, const 
         values[i] = s->fill == CLATTN__FILL_NOTHING ? MARK : NAN;
     for (int64_t b = 0; b < s->batch; b++)
         for (int64_t token = 0; token < s->tokens; token++)
-            for (int64_t head = 0; head < s->heads; head++) {
-                float *row = values + row_offset(t, s, b, token) + head * t->head_stride;
-                for (int64_t j = 0; j < s->dim; j++)
-                    row[j] = element(test, s, b, token, head);
-            }
+            for (int64_t head = 0; head < s->heads; head++)
+                fill_row(test, s, b, token, head,
+                         values + row_offset(t, s, b, token) + head * t->head_stride);
 }
 
 clattn_status clattn__selftest_tensor(clattn__selftest *test, const clattn__selftest_shape *s,

@@ -193,7 +193,8 @@ clattn_status clattn__step_norms(clattn__steps *steps, clattn_memory rows, int64
 }
 
 /* Features of a rectangle inside a picture, with pixels around it or without. */
-static clattn_status probe_features(clattn__selftest *test, const clattn_plan *plan, int32_t inside)
+static clattn_status probe_features(clattn__selftest *test, const clattn_plan *plan, int32_t inside,
+                                    bool dense)
 {
     enum { HEIGHT = 5, WIDTH = 139 };
     clattn_status status = CLATTN_OK;
@@ -201,10 +202,16 @@ static clattn_status probe_features(clattn__selftest *test, const clattn_plan *p
     const int32_t map_w = WIDTH + 2 * inside;
     clattn_tensor rgb, features, norms;
     clattn__chain chain;
-    clattn__selftest_shape s = {
-        .batch = 1, .tokens = map_h * map_w, .heads = 1, .dim = CLATTN__COLOUR, .width = map_w};
+    clattn__selftest_shape s = {.batch = 1,
+                                .tokens = map_h * map_w,
+                                .heads = 1,
+                                .dim = CLATTN__COLOUR,
+                                .width = map_w,
+                                .dense = dense};
 
-    clattn__selftest_begin(test, inside > 0 ? "features of a rectangle" : "features of a picture");
+    clattn__selftest_begin(test, inside > 0 ? "features of a rectangle"
+                                 : dense    ? "features of a picture without gaps"
+                                            : "features of a picture");
     CLATTN_TRY(clattn__selftest_tensor(test, &s, &rgb));
     s = (clattn__selftest_shape){.fill = CLATTN__FILL_NOTHING,
                                  .batch = 1,
@@ -273,8 +280,9 @@ clattn_status clattn__smooth_probe(clattn__selftest *test)
     clattn__selftest_adopt(test, test->of, &plan);
     if (test->kernel == KERNEL_NORMS)
         return probe_norms(test, &plan);
-    CLATTN_TRY(probe_features(test, &plan, 0));
-    CLATTN_TRY(probe_features(test, &plan, 2));
+    CLATTN_TRY(probe_features(test, &plan, 0, true));
+    CLATTN_TRY(probe_features(test, &plan, 0, false));
+    CLATTN_TRY(probe_features(test, &plan, 2, false));
 out:
     return status;
 }

@@ -30,6 +30,19 @@ static void add_system(cJSON *report)
     cJSON_AddStringToObject(report, "os", text);
 }
 
+/* What changes how drivers and loaders behave, where it is set. */
+static void add_settings(cJSON *report)
+{
+    static const char *const names[] = {
+        "OCL_ICD_VENDORS",  "OCL_ICD_FILENAMES",      "OPENCL_VENDOR_PATH",      "LD_PRELOAD",
+        "POCL_DEVICES",     "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",          "RUSTICL_FEATURES",
+        "NEOReadDebugKeys", "GPU_MAX_HEAP_SIZE",      "HSA_OVERRIDE_GFX_VERSION"};
+    cJSON *const settings = cJSON_AddObjectToObject(report, "settings");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]) != NULL)
+            cJSON_AddStringToObject(settings, names[i], getenv(names[i]));
+}
+
 /* How full the directory of compiled kernels is. */
 static void add_cache(const command_device *device, cJSON *report)
 {
@@ -57,68 +70,6 @@ static void add_cache(const command_device *device, cJSON *report)
     cJSON_AddStringToObject(cache, "folder", folder);
     cJSON_AddNumberToObject(cache, "entries", entries);
     cJSON_AddNumberToObject(cache, "bytes", bytes);
-}
-
-static double number_of(const cJSON *object, const char *name)
-{
-    const cJSON *const item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0.0;
-}
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *const item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-/* A device's report, or that it was lost. True where it is usable and all is well with it. */
-static bool add_device(doctor *d, int index, const char *name, cJSON *list)
-{
-    char why[256];
-    cJSON *report = doctor_isolated(d, index, why, sizeof why);
-    if (report == NULL) {
-        report = cJSON_CreateObject();
-        cJSON_AddNumberToObject(report, "index", index);
-        cJSON_AddStringToObject(report, "name", name);
-        cJSON_AddStringToObject(report, "lost", why);
-    }
-    const char *const context = text_of(report, "context");
-    const bool unusable = text_of(report, "why_not")[0] != '\0';
-    const bool well = unusable || (strcmp(context, "CLATTN_OK") == 0 &&
-                                   strcmp(text_of(report, "selftest"), "CLATTN_OK") == 0);
-    const bool written =
-        number_of(cJSON_GetObjectItemCaseSensitive(report, "reproducers"), "failed") == 0;
-    cJSON_AddItemToArray(list, report);
-    return well && written;
-}
-
-/* The devices that --device leaves: all without it. */
-static bool add_devices(doctor *d, cJSON *report)
-{
-    char why[256] = "";
-    cJSON *const found = doctor_isolated(d, -1, why, sizeof why);
-    cJSON *const list = cJSON_AddArrayToObject(report, "devices");
-    bool well = true;
-    if (found == NULL) {
-        cJSON_AddStringToObject(report, "problem", why);
-        return false;
-    }
-    const int count = (int)number_of(found, "count");
-    const bool chooses = d->device.text != NULL;
-    const int chosen = (int)number_of(found, "chosen");
-    if (chooses && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(found, "found"))) {
-        cJSON_AddStringToObject(report, "problem", text_of(found, "why"));
-        well = false;
-    } else if (count == 0) {
-        cJSON_AddStringToObject(report, "problem", "no OpenCL device was found");
-    } else {
-        const cJSON *const names = cJSON_GetObjectItemCaseSensitive(found, "names");
-        for (int i = 0; i < count; i++)
-            if (!chooses || i == chosen)
-                well = add_device(d, i, cJSON_GetArrayItem(names, i)->valuestring, list) && well;
-    }
-    cJSON_Delete(found);
-    return well;
 }
 
 /* To a file, or to stdout. */
@@ -181,8 +132,9 @@ int clattn_command_doctor(int argc, char **argv)
         return 2;
     cJSON *const report = cJSON_CreateObject();
     add_system(report);
+    add_settings(report);
     add_cache(&d.device, report);
-    const bool well = add_devices(&d, report);
+    const bool well = doctor_add_devices(&d, report);
     const bool shown = show(&d, report, json != 0, path);
     cJSON_Delete(report);
     return well && shown ? 0 : 1;

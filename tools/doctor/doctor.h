@@ -13,6 +13,7 @@ typedef struct doctor {
     const char *reproducer;
     const char *name; /* --case */
     const char *shape;
+    const char *vendors; /* where children look for platforms (list.c); NULL: where everyone does */
 } doctor;
 
 /* Who writes stand-alone programs: reproducer.c. */
@@ -25,14 +26,28 @@ typedef struct doctor_writer {
 /* The recorder's function: writes a problem that did not pass, or the named one, to a folder of its own. */
 void doctor_write_problem(void *user, const clattn_selftest_problem *problem);
 
-/* Examines device `index` of the list: what it is, how its kernels do, how long things take. */
-void doctor_examine(doctor *d, const clattn_device *device, int index, cJSON *report);
+/* Hears what the library says about a device: warnings and errors for the report; `last`, DOCTOR_LAST bytes, is all of the latest. */
+typedef struct doctor_ear {
+    cJSON *list;
+    char *last; /* NULL: nobody asks */
+} doctor_ear;
+#define DOCTOR_LAST 512
+clattn_log doctor_listen(doctor_ear *ear);
+
+/* Examines device `index` of the list: how its kernels do, how long things take. */
+void doctor_examine(doctor *d, const clattn_device *device, doctor_ear *ear, cJSON *report);
+
+/* Index for doctor_isolated(): the list of devices, what each is, and which one --device chooses. */
+#define DOCTOR_LIST (-1)
 
 /*
- * The same in a process of its own, so that a driver that crashes or hangs takes nothing else along; NULL report where the
- * process did not come back, and then `why`. Index -1 counts the devices.
+ * The list, or device `index` of it, in a process of its own, so that a driver that crashes or hangs takes nothing else along; NULL
+ * where the process did not come back, and then `why`.
  */
 cJSON *doctor_isolated(doctor *d, int index, char *why, size_t why_size);
+
+/* Adds every device that --device leaves. True where all is well with each, and with their platforms. */
+bool doctor_add_devices(doctor *d, cJSON *report);
 
 /* The report for people. */
 void doctor_print(FILE *stream, const cJSON *report);

@@ -2,8 +2,10 @@
  * A process for each device, where there is fork(): a driver that crashes or hangs ends its own report and no other. The parent
  * never calls OpenCL, since drivers do not survive a fork.
  */
-#define _XOPEN_SOURCE 700 /* fork, alarm */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#define _DARWIN_C_SOURCE
 
+#include "device_json.h"
 #include "doctor.h"
 
 #include <stdio.h>
@@ -12,37 +14,50 @@
 #ifndef _WIN32
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
 
-/* A driver that has said nothing for so long does not come back. */
-#define SECONDS 600
+/* Drivers that have said nothing for so long do not come back. A device's compiles. */
+#define LIST_SECONDS   60
+#define DEVICE_SECONDS 600
 
-/* The report of one device, or their number. */
-static cJSON *inside(doctor *d, int index)
+/* What each device is, and which one is chosen. */
+static void list_devices(const doctor *d, const clattn_device *devices, size_t count, cJSON *report)
+{
+    char why[256];
+    int chosen = -1;
+    cJSON *const list = cJSON_AddArrayToObject(report, "devices");
+    for (size_t i = 0; i < count; i++) {
+        cJSON *const device = cJSON_CreateObject();
+        cJSON_AddNumberToObject(device, "index", (double)i);
+        device_json_add(device, &devices[i]);
+        cJSON_AddNumberToObject(device, "vector_width", devices[i].vector_width);
+        cJSON_AddItemToArray(list, device);
+    }
+    const bool found =
+        command_device_find(d->device.text, devices, count, &chosen, why, sizeof why);
+    cJSON_AddBoolToObject(report, "found", found);
+    cJSON_AddNumberToObject(report, "chosen", chosen);
+    cJSON_AddStringToObject(report, "why", why);
+}
+
+/* `last`: doctor_ear. */
+static cJSON *inside(doctor *d, int index, char *last)
 {
     clattn_device *devices = NULL;
     size_t count = 0;
     cJSON *const report = cJSON_CreateObject();
-    const clattn_status status = clattn_device_list(&d->device.params.log, &devices, &count);
-    if (index < 0) {
-        cJSON_AddNumberToObject(report, "count", (double)count);
-        cJSON_AddStringToObject(report, "status", clattn_status_name(status));
-        cJSON_AddStringToObject(report, "sentence", d->device.sentence);
-        cJSON *const names = cJSON_AddArrayToObject(report, "names");
-        for (size_t i = 0; i < count; i++)
-            cJSON_AddItemToArray(names, cJSON_CreateString(devices[i].name));
-        char why[256];
-        int chosen = -1;
-        const bool found =
-            command_device_find(d->device.text, devices, count, &chosen, why, sizeof why);
-        cJSON_AddBoolToObject(report, "found", found);
-        cJSON_AddNumberToObject(report, "chosen", chosen);
-        cJSON_AddStringToObject(report, "why", why);
-    } else if ((size_t)index < count) {
-        doctor_examine(d, &devices[index], index, report);
-    }
+    doctor_ear ear = {.list = cJSON_AddArrayToObject(report, "log"), .last = last};
+    const clattn_log log = doctor_listen(&ear);
+    const clattn_status status =
+        clattn_device_list(index == DOCTOR_LIST ? &log : NULL, &devices, &count);
+    cJSON_AddStringToObject(report, "list", clattn_status_name(status));
+    if (index == DOCTOR_LIST)
+        list_devices(d, devices, count, report);
+    else if ((size_t)index < count)
+        doctor_examine(d, &devices[index], &ear, report);
     clattn_device_list_free(&devices);
     return report;
 }
@@ -52,7 +67,7 @@ static cJSON *inside(doctor *d, int index)
 cJSON *doctor_isolated(doctor *d, int index, char *why, size_t why_size)
 {
     snprintf(why, why_size, "no memory");
-    return inside(d, index);
+    return inside(d, index, NULL);
 }
 
 #else
@@ -80,10 +95,12 @@ static char *read_all(int end)
 }
 
 /* What the child does: it has its own exit, since the drivers' at-exit functions are part of what may crash. */
-static void child(doctor *d, int index, int end)
+static void child(doctor *d, int index, char *last, int end)
 {
-    alarm(SECONDS);
-    cJSON *const report = inside(d, index);
+    alarm(index == DOCTOR_LIST ? LIST_SECONDS : DEVICE_SECONDS);
+    if (d->vendors != NULL)
+        setenv("OCL_ICD_VENDORS", d->vendors, 1);
+    cJSON *const report = inside(d, index, last);
     char *const text = cJSON_PrintUnformatted(report);
     const char *rest = text;
     while (rest != NULL && *rest != '\0') {
@@ -95,6 +112,22 @@ static void child(doctor *d, int index, int end)
     _exit(text != NULL ? 0 : 1);
 }
 
+/* Why there is no report. */
+static void tell(int code, int index, const char *last, char *why, size_t why_size)
+{
+    char how[96];
+    if (WIFSIGNALED(code) && WTERMSIG(code) == SIGALRM)
+        snprintf(how, sizeof how, "no answer for %d seconds",
+                 index == DOCTOR_LIST ? LIST_SECONDS : DEVICE_SECONDS);
+    else if (WIFSIGNALED(code))
+        snprintf(how, sizeof how, "its driver ended the process with signal %d", WTERMSIG(code));
+    else
+        snprintf(how, sizeof how, "its driver ended the process with exit code %d",
+                 WEXITSTATUS(code));
+    snprintf(why, why_size, "%s%s%s", how, last != NULL && *last != '\0' ? "; before that: " : "",
+             last != NULL ? last : "");
+}
+
 cJSON *doctor_isolated(doctor *d, int index, char *why, size_t why_size)
 {
     int ends[2], code = 0;
@@ -103,10 +136,13 @@ cJSON *doctor_isolated(doctor *d, int index, char *why, size_t why_size)
         snprintf(why, why_size, "no pipe: %s", strerror(errno));
         return NULL;
     }
+    /* What the child has said last outlives it here. */
+    char *last = mmap(NULL, DOCTOR_LAST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    last = last != MAP_FAILED ? last : NULL;
     const pid_t id = fork();
     if (id == 0) {
         close(ends[0]);
-        child(d, index, ends[1]);
+        child(d, index, last, ends[1]);
     }
     close(ends[1]);
     char *const text = id > 0 ? read_all(ends[0]) : NULL;
@@ -118,13 +154,10 @@ cJSON *doctor_isolated(doctor *d, int index, char *why, size_t why_size)
     free(text);
     if (id < 0)
         snprintf(why, why_size, "no process: %s", strerror(errno));
-    else if (WIFSIGNALED(code) && WTERMSIG(code) == SIGALRM)
-        snprintf(why, why_size, "it did not answer for %d seconds", SECONDS);
-    else if (WIFSIGNALED(code))
-        snprintf(why, why_size, "its driver ended the process with signal %d", WTERMSIG(code));
     else
-        snprintf(why, why_size, "its driver ended the process with exit code %d",
-                 WEXITSTATUS(code));
+        tell(code, index, last, why, why_size);
+    if (last != NULL)
+        munmap(last, DOCTOR_LAST);
     return report;
 }
 

@@ -21,15 +21,64 @@ static const char *digits(char buffer[32], const cJSON *object, const char *name
     return command_number_print(buffer, 32, number_of(object, name), 3);
 }
 
+/* What a plan goes on with in place of a kernel that did not pass. */
+static const char *next_of(const char *step)
+{
+    static const char *const texts[][2] = {
+        {"plain", "the kernel without its tuning row takes its place"},
+        {"smaller", "a smaller work-group takes its place, or the wide shape"},
+        {"cpu", "the CPU path takes its place"},
+        {"fail", "nothing on this device takes its place"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(step, texts[i][0]) == 0)
+            return texts[i][1];
+    return NULL;
+}
+
 static void print_kernel(FILE *stream, const cJSON *kernel)
 {
-    char error[32];
+    char error[32], time[32];
     const char *const reason = text_of(kernel, "reason");
-    fprintf(stream, "  %-8s  error %-9s  %s, work-group %d  %s\n", text_of(kernel, "verdict"),
-            digits(error, kernel, "error"), text_of(kernel, "kernel"),
-            (int)number_of(kernel, "work_group"), text_of(kernel, "options"));
+    const char *const next = next_of(text_of(kernel, "step"));
+    fprintf(stream, "  %-8s  %-9s  %6s ms  %s, work-group %d  %s\n", text_of(kernel, "verdict"),
+            digits(error, kernel, "error"), digits(time, kernel, "milliseconds"),
+            text_of(kernel, "kernel"), (int)number_of(kernel, "work_group"),
+            text_of(kernel, "options"));
     if (reason[0] != '\0')
         fprintf(stream, "            %s\n", reason);
+    if (next != NULL)
+        fprintf(stream, "            %s\n", next);
+}
+
+static bool has_passed(const cJSON *kernel)
+{
+    return strcmp(text_of(kernel, "verdict"), "passed") == 0;
+}
+
+/* Those that failed first. */
+static void print_kernels(FILE *stream, const cJSON *d)
+{
+    const cJSON *const kernels = cJSON_GetObjectItemCaseSensitive(d, "kernels");
+    const cJSON *item = NULL;
+    const int count = cJSON_GetArraySize(kernels);
+    double milliseconds = 0.0;
+    char time[32];
+    int passed = 0;
+    cJSON_ArrayForEach(item, kernels)
+    {
+        passed += has_passed(item);
+        milliseconds += number_of(item, "milliseconds");
+    }
+    command_number_print(time, sizeof time, milliseconds, 3);
+    fprintf(stream,
+            "  self-test %s: %d of %d kernels passed, in %s ms with what is compiled meanwhile\n",
+            text_of(d, "selftest"), passed, count, time);
+    if (count > 0)
+        fprintf(stream, "  verdict   error (1 is what rounding explains), time, kernel\n");
+    for (int wanted = 0; wanted < 2; wanted++)
+        cJSON_ArrayForEach(item, kernels) if (has_passed(item) == (wanted == 1))
+            print_kernel(stream, item);
 }
 
 static void print_times(FILE *stream, const cJSON *times)
@@ -57,14 +106,18 @@ static void print_programs(FILE *stream, const cJSON *programs)
                 text_of(programs, "error"));
 }
 
+static void print_log(FILE *stream, const char *indent, const cJSON *object)
+{
+    const cJSON *line = NULL;
+    cJSON_ArrayForEach(line, cJSON_GetObjectItemCaseSensitive(object, "log"))
+        fprintf(stream, "%s%s\n", indent, line->valuestring);
+}
+
 static void print_device(FILE *stream, const cJSON *d)
 {
-    const cJSON *item = NULL;
     fprintf(stream, "\ndevice %d: %s\n", (int)number_of(d, "index"), text_of(d, "name"));
-    if (text_of(d, "lost")[0] != '\0') {
-        fprintf(stream, "  lost      %s\n", text_of(d, "lost"));
-        return;
-    }
+    if (text_of(d, "icd")[0] != '\0')
+        fprintf(stream, "  vendor    %s\n", text_of(d, "icd"));
     fprintf(stream, "  platform  %s, %s\n  driver    %s (%s)\n", text_of(d, "platform"),
             text_of(d, "version"), text_of(d, "driver"), text_of(d, "vendor"));
     fprintf(stream,
@@ -74,30 +127,36 @@ static void print_device(FILE *stream, const cJSON *d)
             (int)number_of(d, "max_work_group"), (int)number_of(d, "vector_width"),
             number_of(d, "local_bytes"), number_of(d, "global_bytes"),
             number_of(d, "allocation_bytes"));
+    if (text_of(d, "lost")[0] != '\0')
+        fprintf(stream, "  lost      %s\n", text_of(d, "lost"));
     if (text_of(d, "why_not")[0] != '\0')
         fprintf(stream, "  unusable  %s\n", text_of(d, "why_not"));
+    if (text_of(d, "context")[0] != '\0' && strcmp(text_of(d, "context"), "CLATTN_OK") != 0)
+        fprintf(stream, "  context   %s\n", text_of(d, "context"));
     if (text_of(d, "selftest")[0] != '\0')
-        fprintf(stream, "  self-test %s\n", text_of(d, "selftest"));
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(d, "kernels"))
-        print_kernel(stream, item);
-    item = cJSON_GetObjectItemCaseSensitive(d, "times");
-    if (item != NULL)
-        print_times(stream, item);
+        print_kernels(stream, d);
+    const cJSON *const times = cJSON_GetObjectItemCaseSensitive(d, "times");
+    if (times != NULL)
+        print_times(stream, times);
     print_programs(stream, cJSON_GetObjectItemCaseSensitive(d, "reproducers"));
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(d, "log"))
-        fprintf(stream, "  log       %s\n", item->valuestring);
+    print_log(stream, "  log       ", d);
 }
 
 void doctor_print(FILE *stream, const cJSON *report)
 {
-    const cJSON *device = NULL;
+    const cJSON *item = NULL;
     const cJSON *const cache = cJSON_GetObjectItemCaseSensitive(report, "cache");
     fprintf(stream, "clattn %s, commit %s, kernels %s\nsystem   %s\n", text_of(report, "clattn"),
             text_of(report, "commit"), text_of(report, "kernels"), text_of(report, "os"));
     fprintf(stream, "cache    %s, %d entries, %.0f bytes\n", text_of(cache, "folder"),
             (int)number_of(cache, "entries"), number_of(cache, "bytes"));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "settings"))
+        fprintf(stream, "setting  %s=%s\n", item->string, item->valuestring);
     if (text_of(report, "problem")[0] != '\0')
         fprintf(stream, "problem  %s\n", text_of(report, "problem"));
-    cJSON_ArrayForEach(device, cJSON_GetObjectItemCaseSensitive(report, "devices"))
-        print_device(stream, device);
+    print_log(stream, "log      ", report);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "platforms")) fprintf(
+        stream, "\nplatform of %s\n  lost      %s\n", text_of(item, "icd"), text_of(item, "lost"));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "devices"))
+        print_device(stream, item);
 }
