@@ -1,13 +1,10 @@
 /* What one device is, whether its kernels compute what they should, and how long things take. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-
 #include "device_json.h"
 #include "doctor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TURNS 7
 
@@ -21,13 +18,6 @@ static void keep_sentence(void *user, clattn_log_level level, const char *text)
     sentences *const s = user;
     (void)level;
     cJSON_AddItemToArray(s->list, cJSON_CreateString(text));
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void add_verdicts(cJSON *report, const clattn_context *ctx)
@@ -91,18 +81,18 @@ static clattn_status time_attention(clattn_context *ctx, cJSON *times)
             status = clattn_memory_write(ctx, &memory[i], 0, zeros, bytes);
         t[i] = clattn_tensor_tokens(memory[i], 1, SIDE * SIDE, HEADS, WIDTH);
     }
-    double begin = now();
+    double begin = command_now();
     if (status == CLATTN_OK)
         status = clattn_agent_attention_plan(ctx, &desc, &plan);
-    const double planned = now() - begin;
+    const double planned = command_now() - begin;
     if (status == CLATTN_OK)
         status = clattn_workspace_create(plan, &ws);
     for (int i = 0; i <= TURNS && status == CLATTN_OK; i++) {
-        begin = now();
+        begin = command_now();
         status = clattn_agent_attention_run(plan, ws, &args, NULL);
         if (status == CLATTN_OK)
             status = clattn_context_finish(ctx);
-        seconds[i] = now() - begin;
+        seconds[i] = command_now() - begin;
     }
     if (status == CLATTN_OK) {
         qsort(seconds + 1, TURNS, sizeof *seconds, by_value);
