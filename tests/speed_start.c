@@ -1,9 +1,10 @@
 /*
  * How long a program waits for its first result: first plan, workspace and run in a fresh process, without the making of the
- * context. Cold: the driver's cache and clattn's are empty. Warm: clattn's directory has what the cold process left, the driver's
- * cache is empty again. Prints seconds, with those of a second run and of the context's end beside; judges nothing.
+ * context. Cold: the driver's cache and clattn's are empty. Own warm: clattn's directory has what the cold process left, the
+ * driver's cache is empty again. Both warm: as any later process finds them. Prints seconds, with those of a second run and of the
+ * context's end beside; judges nothing.
  *
- *     speed_start [turns]       turns of the warm process, default 5; the median is printed
+ *     speed_start [turns]       turns of the warm processes, default 5; the medians are printed
  *     speed_start OPERATOR DIR  one process: attention or smooth, DIR of clattn's cache or "none"; all that is compiled is told
  */
 #define _XOPEN_SOURCE 700
@@ -196,10 +197,10 @@ static int remove_one(const char *path, const struct stat *found, int type, stru
     return remove(path);
 }
 
-static void print_times(const char *title, const times *t)
+static void print_times(const char *title, times t)
 {
-    printf("%-40s %8.4f %8.4f %8.4f %8.4f %8.4f\n", title, t->plan + t->first, t->plan, t->first,
-           t->next, t->end);
+    printf("%-40s %8.4f %8.4f %8.4f %8.4f %8.4f\n", title, t.plan + t.first, t.plan, t.first,
+           t.next, t.end);
 }
 
 static times medians(const times *all, int count)
@@ -217,8 +218,8 @@ static times medians(const times *all, int count)
 
 int main(int argc, char **argv)
 {
-    char root[128], own[160], drivers[160];
-    times warm[MAX_TURNS];
+    char root[128], own[160], drivers[160], emptied[160];
+    times warm[MAX_TURNS], both[MAX_TURNS];
 
     for (int i = 0; argc == 3 && i < 2; i++)
         if (strcmp(argv[1], operators[i].name) == 0)
@@ -235,13 +236,14 @@ int main(int argc, char **argv)
         snprintf(drivers, sizeof drivers, "%s/cold%d", root, i);
         const times cold = start_process(argv[0], operators[i].name, own, drivers);
         for (int turn = 0; turn < turns; turn++) {
-            snprintf(drivers, sizeof drivers, "%s/warm%d-%d", root, i, turn);
-            warm[turn] = start_process(argv[0], operators[i].name, own, drivers);
+            both[turn] = start_process(argv[0], operators[i].name, own, drivers);
+            snprintf(emptied, sizeof emptied, "%s/warm%d-%d", root, i, turn);
+            warm[turn] = start_process(argv[0], operators[i].name, own, emptied);
         }
-        const times typical = medians(warm, turns);
         printf("%s\n", operators[i].title);
-        print_times("  cold", &cold);
-        print_times("  warm", &typical);
+        print_times("  cold", cold);
+        print_times("  own cache warm, the driver's empty", medians(warm, turns));
+        print_times("  both warm", medians(both, turns));
     }
     nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return 0;

@@ -11,6 +11,7 @@ unset XDG_CACHE_HOME
 export HOME="$folder/home"
 export POCL_CACHE_DIR="${POCL_CACHE_DIR:-$folder/pocl}"
 mkdir "$HOME" "$POCL_CACHE_DIR" 2>/dev/null
+touch "$folder/file" # no directory can be made below it
 
 failed=0
 complain() {
@@ -44,7 +45,6 @@ other=$("$program" devices | awk '
     /^[* ] +[0-9]+ / { index_ = $1 == "*" ? $2 : $1 }
     /^ +platform / && !/Portable Computing Language/ { print index_; exit }')
 if [ -n "$other" ]; then
-    touch "$folder/file"
     XDG_CACHE_HOME="$folder/file" check "" --device "$other"
     check "$HOME/.cache/clattn" --device "$other"
     rm -r "$HOME/.cache"

@@ -181,6 +181,9 @@ bool command_number_read(const char *text, double *value);
 /* Prints with `digits` significant digits and a point in every locale; returns `buffer`. */
 const char *command_number_print(char *buffer, size_t size, double value, int digits);
 
+/* Seconds of a clock that never goes back. */
+double command_now(void);
+
 /* A bar on stderr, when that is a terminal: `done` of 1. At 1 the bar is wiped. */
 void command_progress(double done);
 

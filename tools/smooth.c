@@ -1,24 +1,14 @@
 /* clattn smooth: edge-preserving smoothing of a picture by agent attention (include/clattn/filter.h). */
-#define _POSIX_C_SOURCE 200809L
-
 #include "smooth.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "replace.h"
 #include "stop.h"
 
 /* As a whole; in tiles there may be more. */
 #define MOST_PIXELS INT64_C(0x7fffffff)
-
-double smooth_seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 int smooth_fail(smooth_work *work, const char *sentence)
 {

@@ -36,7 +36,6 @@ int smooth_fail(smooth_work *work, const char *sentence);
 int smooth_fail_library(smooth_work *work, clattn_status status);
 
 clattn_smooth_desc smooth_desc(const smooth_work *work);
-double smooth_seconds_now(void);
 
 /* Whether the device holds the picture as a whole; with work->plan. */
 bool smooth_fits(const smooth_work *work);

@@ -126,7 +126,7 @@ static int run(tiled *tiled)
         .sink = {take, tiled},
         .progress = show,
     };
-    const double start = smooth_seconds_now();
+    const double start = command_now();
     if (!picture_source_open(&work->picture, &tiled->source, &tiled->error) ||
         !picture_sink_open(&work->picture, &tiled->sink, &tiled->error))
         return smooth_fail(work, tiled->error.text);
@@ -141,7 +141,7 @@ static int run(tiled *tiled)
         return smooth_fail_library(work, status);
     if (!picture_sink_finish(&tiled->sink, &tiled->error))
         return smooth_fail(work, tiled->error.text);
-    work->seconds = smooth_seconds_now() - start;
+    work->seconds = command_now() - start;
     return 0;
 }
 

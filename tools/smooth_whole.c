@@ -62,7 +62,7 @@ static clattn_status filter(whole *whole)
     smooth_work *work = whole->work;
     const int64_t pixels = work->picture.height * work->picture.width;
     const uint64_t bytes = (uint64_t)pixels * PIXEL_BYTES;
-    const double start = smooth_seconds_now();
+    const double start = command_now();
     clattn_status status = clattn_memory_write(whole->ctx, &whole->input, 0, whole->rgb, bytes);
     if (status == CLATTN_OK) {
         const clattn_tensor input = clattn_tensor_tokens(whole->input, 1, pixels, 1, 3);
@@ -71,7 +71,7 @@ static clattn_status filter(whole *whole)
     }
     if (status == CLATTN_OK)
         status = clattn_memory_read(whole->ctx, &whole->output, 0, whole->rgb, bytes);
-    work->seconds = smooth_seconds_now() - start;
+    work->seconds = command_now() - start;
     return status;
 }
 

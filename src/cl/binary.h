@@ -9,7 +9,8 @@
  *     then         the text, the binary
  *
  * Numbers are little-endian. The text is all that the binary depends on, the sources included; a reader compares the whole of
- * it, so that equal keys of different texts do no harm. Key and checksum are FNV-1a of 64 bits.
+ * it, so that equal keys of different texts do no harm. Key and checksum have 64 bits; binary.c
+ * has the hash.
  */
 #ifndef CLATTN_SRC_CL_BINARY_H
 #define CLATTN_SRC_CL_BINARY_H

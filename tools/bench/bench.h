@@ -81,9 +81,6 @@ typedef struct bench_spread {
 /* Sorts `seconds`. */
 bench_spread bench_spread_of(double *seconds, int count);
 
-/* Seconds since some moment, from a clock that is never set back. */
-double bench_now(void);
-
 /* Roofs. ------------------------------------------------------------------- */
 
 typedef enum bench_roof_name {

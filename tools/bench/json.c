@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 #include "bench_build.h"
 #include "bench_kernels_hash.h"
+#include "device_json.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -27,14 +28,10 @@ static void add_number(cJSON *object, const char *name, double value)
 
 static void add_device(cJSON *json, const bench_device *device)
 {
-    static const char *const kinds[] = {[CLATTN_DEVICE_OTHER] = "other",
-                                        [CLATTN_DEVICE_CPU] = "CPU",
-                                        [CLATTN_DEVICE_GPU] = "GPU",
-                                        [CLATTN_DEVICE_ACCELERATOR] = "accelerator"};
     const clattn_device *const info = &device->info;
     cJSON *const object = cJSON_AddObjectToObject(json, "device");
     cJSON_AddStringToObject(object, "name", info->name);
-    cJSON_AddStringToObject(object, "kind", kinds[info->kind]);
+    cJSON_AddStringToObject(object, "kind", device_kind_name(info->kind));
     cJSON_AddStringToObject(object, "vendor", info->vendor);
     cJSON_AddStringToObject(object, "platform", info->platform);
     cJSON_AddStringToObject(object, "version", info->version);

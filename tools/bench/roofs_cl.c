@@ -94,17 +94,17 @@ static void measure_driver_copy(const roofs_cl *r, bench_roof *roof)
     const bench_cl_api *const api = &r->cl->api;
     static const char driver_copy[] = "clEnqueueCopyBuffer";
     const size_t bytes = r->floats * sizeof(float);
-    const double end = bench_now() + r->seconds;
+    const double end = command_now() + r->seconds;
     double best = 0.0;
     if (!bench_roof_wanted(earlier_roof(r, BENCH_ROOF_COPY), driver_copy))
         return;
-    for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS || bench_now() < end; turn++) {
-        const double start = bench_now();
+    for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS || command_now() < end; turn++) {
+        const double start = command_now();
         if (api->clEnqueueCopyBuffer(r->cl->queue, r->from, r->to, 0, 0, bytes, 0, NULL, NULL) !=
                 CL_SUCCESS ||
             api->clFinish(r->cl->queue) != CL_SUCCESS)
             return;
-        const double seconds = bench_now() - start;
+        const double seconds = command_now() - start;
         best = best <= 0.0 || seconds < best ? seconds : best;
     }
     bench_roof_keep(roof, best > 0.0 ? 2.0 * (double)bytes / best : 0.0, driver_copy);
@@ -135,9 +135,9 @@ static void measure_transfer(const roofs_cl *r, float *host, bench_roofs *roofs)
     if (bytes > ((size_t)32 << 20))
         bytes = (size_t)32 << 20;
     for (int way = 0; way < 2; way++) {
-        const double end = bench_now() + r->seconds;
-        for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS || bench_now() < end; turn++) {
-            const double start = bench_now();
+        const double end = command_now() + r->seconds;
+        for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS || command_now() < end; turn++) {
+            const double start = command_now();
             const cl_int error = way == 0
                                      ? api->clEnqueueWriteBuffer(r->cl->queue, r->from, CL_TRUE, 0,
                                                                  bytes, host, 0, NULL, NULL)
@@ -146,7 +146,7 @@ static void measure_transfer(const roofs_cl *r, float *host, bench_roofs *roofs)
             if (error != CL_SUCCESS)
                 break;
             bench_roof_keep(&roofs->roof[way == 0 ? BENCH_ROOF_TO_DEVICE : BENCH_ROOF_FROM_DEVICE],
-                            (double)bytes / (bench_now() - start), "blocking");
+                            (double)bytes / (command_now() - start), "blocking");
         }
     }
 }
@@ -189,9 +189,9 @@ static bool trust_events(const roofs_cl *r)
         by_wall.events = false;
         const cl_int steps = roofs_cl_choose_steps(&by_wall, kernel, 2);
         for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS && steps > 0 && !trusted; turn++) {
-            const double start = bench_now();
+            const double start = command_now();
             const double event = roofs_cl_launch(r, kernel, r->items, r->group, true);
-            const double wall = bench_now() - start;
+            const double wall = command_now() - start;
             trusted = event > 0.5 * wall && event < 1.02 * wall;
         }
     }

@@ -78,13 +78,13 @@ static double launch(const roofs_cpu *r, task_kind kind, int chains, int64_t ste
     for (int i = 0; i < r->threads; i++)
         tasks[i] =
             (task){r->lanes, kind, chains, steps, r->from + i * part, r->to + i * part, part, 0};
-    const double start = bench_now();
+    const double start = command_now();
     while (started < r->threads && pthread_create(&ids[started], NULL, work, &tasks[started]) == 0)
         started++;
     (void)work(&tasks[0]);
     for (int i = 1; i < started; i++)
         pthread_join(ids[i], NULL);
-    const double seconds = bench_now() - start;
+    const double seconds = command_now() - start;
     for (int i = 0; i < r->threads; i++)
         good = good && tasks[i].done;
     return good ? seconds : -1.0;
@@ -92,9 +92,9 @@ static double launch(const roofs_cpu *r, task_kind kind, int chains, int64_t ste
 
 static double fastest(const roofs_cpu *r, task_kind kind, int chains, int64_t steps)
 {
-    const double end = bench_now() + r->seconds;
+    const double end = command_now() + r->seconds;
     double best = launch(r, kind, chains, steps);
-    for (int turn = 0; best > 0.0 && (turn < LEAST_TURNS || bench_now() < end); turn++) {
+    for (int turn = 0; best > 0.0 && (turn < LEAST_TURNS || command_now() < end); turn++) {
         const double seconds = launch(r, kind, chains, steps);
         best = seconds > 0.0 && seconds < best ? seconds : best;
     }

@@ -45,12 +45,12 @@ double roofs_cl_launch(const roofs_cl *r, cl_kernel kernel, size_t items, size_t
 {
     const bench_cl_api *const api = &r->cl->api;
     cl_event event = NULL;
-    const double start = bench_now();
+    const double start = command_now();
     if (api->clEnqueueNDRangeKernel(r->cl->queue, kernel, 1, NULL, &items,
                                     group > 0 ? &group : NULL, 0, NULL, &event) != CL_SUCCESS)
         return -1.0;
     const bool done = api->clFinish(r->cl->queue) == CL_SUCCESS;
-    const double wall = bench_now() - start;
+    const double wall = command_now() - start;
     const double seconds = !events ? wall
                                    : bench_cl_seconds(r->cl, event, CL_PROFILING_COMMAND_START,
                                                       event, CL_PROFILING_COMMAND_END);
@@ -60,9 +60,10 @@ double roofs_cl_launch(const roofs_cl *r, cl_kernel kernel, size_t items, size_t
 
 double roofs_cl_fastest(const roofs_cl *r, cl_kernel kernel, size_t items, size_t group)
 {
-    const double end = bench_now() + r->seconds;
+    const double end = command_now() + r->seconds;
     double best = roofs_cl_launch(r, kernel, items, group, r->events); /* warms up, too */
-    for (int turn = 0; best >= 0.0 && (turn < ROOFS_CL_LEAST_TURNS || bench_now() < end); turn++) {
+    for (int turn = 0; best >= 0.0 && (turn < ROOFS_CL_LEAST_TURNS || command_now() < end);
+         turn++) {
         const double seconds = roofs_cl_launch(r, kernel, items, group, r->events);
         if (seconds > 0.0 && (best <= 0.0 || seconds < best))
             best = seconds;

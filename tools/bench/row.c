@@ -50,9 +50,9 @@ typedef struct sample {
 
 static clattn_status time_cpu(const bench_run *run, int64_t set, sample *s)
 {
-    const double start = bench_now();
+    const double start = command_now();
     const clattn_status status = bench_run_once(run, set, NULL);
-    s->wall = bench_now() - start;
+    s->wall = command_now() - start;
     s->device = -1.0;
     return status;
 }
@@ -71,11 +71,11 @@ static clattn_status time_cl(const bench_device *device, const bench_run *run, u
     if (launches != 1 &&
         cl->api.clEnqueueMarkerWithWaitList(cl->queue, 0, NULL, &marker) != CL_SUCCESS)
         return CLATTN_E_OPENCL;
-    const double start = bench_now();
+    const double start = command_now();
     status = bench_run_once(run, set, &sync);
     if (status == CLATTN_OK && cl->api.clFinish(cl->queue) != CL_SUCCESS)
         status = CLATTN_E_OPENCL;
-    s->wall = bench_now() - start;
+    s->wall = command_now() - start;
     s->device = -1.0;
     if (status == CLATTN_OK)
         s->device = launches == 1 ? bench_cl_seconds(cl, done, CL_PROFILING_COMMAND_START, done,
@@ -100,7 +100,7 @@ static clattn_status measure(bench_device *device, const bench_settings *setting
     double *const on_device = wall != NULL ? wall + MOST_RUNS : NULL;
     int count = 0, counted = 0;
     clattn_status status = wall != NULL ? CLATTN_OK : CLATTN_E_NOMEM;
-    double end = bench_now() + settings->seconds;
+    double end = command_now() + settings->seconds;
 
     for (int i = 0; status == CLATTN_OK && count < MOST_RUNS; i++) {
         sample s = {-1.0, -1.0};
@@ -108,13 +108,13 @@ static clattn_status measure(bench_device *device, const bench_settings *setting
         status = device->cl == NULL ? time_cpu(run, set, &s)
                                     : time_cl(device, run, row->info.launches, set, &s);
         if (i < warm_up) {
-            end = bench_now() + settings->seconds;
+            end = command_now() + settings->seconds;
             continue;
         }
         wall[count++] = s.wall;
         if (events && s.device > 0.0)
             on_device[counted++] = s.device;
-        if (count >= least && bench_now() >= end)
+        if (count >= least && command_now() >= end)
             break;
     }
     if (status == CLATTN_OK) {
@@ -139,11 +139,11 @@ static void run_row(bench_device *device, const bench_settings *settings, bool e
     run->data = &data;
     if (status == CLATTN_OK) {
         what = "it could not be run";
-        const double start = bench_now();
+        const double start = command_now();
         status = bench_run_once(run, 0, NULL);
         if (status == CLATTN_OK)
             status = clattn_context_finish(ctx);
-        first = bench_now() - start;
+        first = command_now() - start;
     }
     if (status == CLATTN_OK) {
         what = "its result could not be compared";
@@ -198,9 +198,9 @@ void bench_row_measure(bench_device *device, const bench_roofs *roofs,
     if (status == CLATTN_OK && !bench_weights_make(row->shape, &weights))
         status = CLATTN_E_NOMEM;
     if (status == CLATTN_OK) {
-        const double start = bench_now();
+        const double start = command_now();
         status = bench_run_plan(ctx, row->op, row->shape, settings->type, &run);
-        row->plan_seconds = bench_now() - start;
+        row->plan_seconds = command_now() - start;
     }
     if (status == CLATTN_OK) {
         clattn_plan_get_info(run.plan, &row->info);

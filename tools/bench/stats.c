@@ -1,21 +1,7 @@
-/* Medians and percentiles, and the clock. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-
+/* Medians and percentiles. */
 #include "bench/bench.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-double bench_now(void)
-{
-    struct timespec t;
-#ifdef CLOCK_MONOTONIC
-    clock_gettime(CLOCK_MONOTONIC, &t);
-#else
-    timespec_get(&t, TIME_UTC);
-#endif
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

@@ -1,12 +1,9 @@
 /* What one device is, whether its kernels compute what they should, and how long things take. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-
 #include "doctor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TURNS 7
 
@@ -22,13 +19,6 @@ static void hear(void *user, clattn_log_level level, const char *text)
 clattn_log doctor_listen(doctor_ear *ear)
 {
     return (clattn_log){.fn = hear, .user = ear, .level = CLATTN_LOG_DEBUG};
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void add_verdicts(cJSON *report, const clattn_context *ctx)
@@ -95,18 +85,18 @@ static clattn_status time_attention(clattn_context *ctx, cJSON *times)
             status = clattn_memory_write(ctx, &memory[i], 0, zeros, bytes);
         t[i] = clattn_tensor_tokens(memory[i], 1, SIDE * SIDE, HEADS, WIDTH);
     }
-    double begin = now();
+    double begin = command_now();
     if (status == CLATTN_OK)
         status = clattn_agent_attention_plan(ctx, &desc, &plan);
-    const double planned = now() - begin;
+    const double planned = command_now() - begin;
     if (status == CLATTN_OK)
         status = clattn_workspace_create(plan, &ws);
     for (int i = 0; i <= TURNS && status == CLATTN_OK; i++) {
-        begin = now();
+        begin = command_now();
         status = clattn_agent_attention_run(plan, ws, &args, NULL);
         if (status == CLATTN_OK)
             status = clattn_memory_read(ctx, &memory[3], 0, zeros, sizeof *zeros);
-        seconds[i] = now() - begin;
+        seconds[i] = command_now() - begin;
     }
     if (status == CLATTN_OK) {
         qsort(seconds + 1, TURNS, sizeof *seconds, by_value);

@@ -1,12 +1,9 @@
 /* Candidates against the best so far; see tune.h. */
-#define _POSIX_C_SOURCE 200809L
-
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tune/tune.h"
 
@@ -25,23 +22,16 @@
 #define L2_LIMIT        5e-6
 #define SMOOTH_L2_LIMIT 2e-5
 
-double tune_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static clattn_status time_runs(const tune_runner *runner, const tune_problem *problem, int runs,
                                double *seconds)
 {
     clattn_status status = clattn_context_finish(problem->ctx);
-    const double begin = tune_now();
+    const double begin = command_now();
     for (int i = 0; i < runs && status == CLATTN_OK; i++)
         status = tune_problem_run(problem, runner->plan, runner->ws);
     if (status == CLATTN_OK)
         status = clattn_context_finish(problem->ctx);
-    *seconds = tune_now() - begin;
+    *seconds = command_now() - begin;
     return status;
 }
 
@@ -221,7 +211,7 @@ static clattn_status descend(search *s)
             for (int i = 0; i < standard.axes[a].count && status == CLATTN_OK; i++) {
                 tune_point point = turn->best;
                 memcpy(point.values[a], standard.axes[a].values[i], sizeof point.values[a]);
-                if (tune_now() >= turn->end)
+                if (command_now() >= turn->end)
                     return CLATTN_OK;
                 if (!tune_point_equal(&point, &turn->best) && !tune_point_equal(&point, &standard))
                     status = try_point(s, &point);
@@ -259,7 +249,7 @@ static clattn_status begin(search *s, clattn_context *ctx)
     char tuning[2048];
     clattn_plan_info info;
     bool right = false;
-    const double now = tune_now();
+    const double now = command_now();
     clattn_status status = clattn_tune_reset(ctx, CLATTN_TUNING_DEFAULT);
     if (status == CLATTN_OK)
         status = tune_problem_open(&s->problem, ctx, turn->kernel->kind, turn->dim);

@@ -104,7 +104,7 @@ static clattn_status tune_all(session *s)
     for (int k = 0; k < TUNE_KINDS && status == CLATTN_OK; k++) {
         if (!s->wanted[k])
             continue;
-        const double gone = tune_now() - s->begin, left = (double)s->seconds - gone;
+        const double gone = command_now() - s->begin, left = (double)s->seconds - gone;
         command_progress(left > 0 ? gone / (double)s->seconds : 0.99);
         status = tune_kernel_turns(s, &tune_kernels[k],
                                    left > 0 ? left * tune_kernels[k].share / shares : 0);
@@ -167,7 +167,7 @@ static int run(session *s)
     const clattn_device *const device = clattn_context_device(s->ctx);
     say(s, "# clattn %s on %s, driver %s, in %d s", clattn_version(), device->name, device->driver,
         (int)s->seconds);
-    s->begin = tune_now();
+    s->begin = command_now();
     const clattn_status status = tune_all(s);
     if (status != CLATTN_OK || s->wrong > 0) {
         if (status != CLATTN_OK)

@@ -12,9 +12,6 @@
 
 #include "command.h"
 
-/* Seconds of a clock that never goes back. */
-double tune_now(void);
-
 /* ---- the space ---- */
 
 #define TUNE_NAMES 2 /* most values that are tried together */
@@ -116,7 +113,7 @@ typedef struct tune_turn {
     const tune_kernel *kernel;
     int64_t dim;
     double seconds; /* in the tile shape each of TUNE_DIMS widths gets a part of them */
-    double end;     /* by tune_now() */
+    double end;     /* by command_now() */
     tune_point best;
     double default_seconds, best_seconds; /* medians of one comparison */
     bool better;                          /* than the default */
