@@ -28,6 +28,9 @@
 #define VALUES      (1 << 20) /* vectors of 16 floats: what the copy reads */
 
 static const char roof_source[] =
+    "#if defined(__clang__)\n"
+    "#pragma clang diagnostic ignored \"-Wpsabi\"\n"
+    "#endif\n"
     "#define EACH_CHAIN __attribute__((opencl_unroll_hint)) for (int i = 0; i < CHAINS; i++)\n"
     "__kernel void fma_loop(__global float16 *data, float16 a, float16 b, int steps) {\n"
     "  __global float16 *p = data + get_global_id(0) * CHAINS;\n"
