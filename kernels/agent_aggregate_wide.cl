@@ -97,15 +97,17 @@ static inline void softmax_rows(float16 *weights, int agents, int blocks, Runnin
  * often a power of two apart, which a cache does not like). `at` is the block's first token within the step.
  */
 static inline void load_values(__global const elem *v, const size_t *offsets, int at, int tokens,
-                               float16 *values)
+                               float16 *values, Ahead *ahead)
 {
-    for (int i = 0; i < tokens; i++)
+    for (int i = 0; i < tokens; i++) {
+        ask(ahead, 1);
         load_row(v + offsets[i], DV, values + at + i, STEP);
+    }
 }
 
 /* acc = acc * rescale + weights . values. */
 static inline void gather_values(float16 *acc, const Running *running, const float16 *weights,
-                                 const float16 *values, int agents, int tokens)
+                                 const float16 *values, int agents, int tokens, Ahead *ahead)
 {
     const Product product = {.a = (const float *)weights,
                              .a_row = STEP,
@@ -120,7 +122,8 @@ static inline void gather_values(float16 *acc, const Running *running, const flo
                              .steps = tokens,
                              .scale = 1.0f,
                              .keep = running->rescale,
-                             .keep_row = 1};
+                             .keep_row = 1,
+                             .ahead = ahead};
     multiply(&product);
 }
 
@@ -186,26 +189,28 @@ OUTLINED void gather_leaf(const Attend *args, int head, int first_agent, int pro
     running_begin(&running, acc, agents);
 
     float16 keys[2 * D], values[STEP * V_CHUNKS], weights[TILE * LOGIT_ROW];
+    const long to_next = head + 1 < args->heads ? args->k.head : 0;
+    Ahead ahead;
     for (int t = begin; t < end; t += STEP) {
         const int tokens = min(STEP, end - t);
         const int blocks = (tokens + BLOCK - 1) / BLOCK;
         for (int b = 0; b < blocks; b++) {
             const int token = t + b * BLOCK;
-            size_t offsets[BLOCK];
+            size_t offsets[BLOCK], value_offsets[BLOCK];
             token_offsets(&k_place, token, end - 1, BLOCK, offsets);
-            load_transposed(k, offsets, D, keys);
-            token_offsets(&k_place, token + BLOCK, end - 1, BLOCK, offsets);
-            prefetch_rows(k, offsets, BLOCK, D);
-            token_offsets(&v_place, token, end - 1, BLOCK, offsets);
-            prefetch_rows(v, offsets, BLOCK, DV);
+            token_offsets(&v_place, token, end - 1, BLOCK, value_offsets);
+            ahead_begin(&ahead);
+            ahead_add(&ahead, v, value_offsets);
+            ahead_add_next(&ahead, k, &k_place, token, begin, end, to_next);
+            load_transposed(k, offsets, D, keys, &ahead);
             const bool started = start_logits(args, &bias_tile, key_bias, &bias_place, token,
                                               end - 1, weights + 2 * b);
-            logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args->scale, started);
-            token_offsets(&v_place, token, end - 1, BLOCK, offsets);
-            load_values(v, offsets, b * BLOCK, min(BLOCK, end - token), values);
+            logits(weights + 2 * b, LOGIT_ROW, agent_rows, agents, keys, args->scale, started,
+                   &ahead);
+            load_values(v, value_offsets, b * BLOCK, min(BLOCK, end - token), values, &ahead);
         }
         softmax_rows(weights, agents, blocks, &running);
-        gather_values(acc, &running, weights, values, agents, tokens);
+        gather_values(acc, &running, weights, values, agents, tokens, &ahead);
     }
 
     if (args->leaves > 1) {

@@ -116,7 +116,7 @@ static inline void softmax_columns(float16 *weights, int keys, Running *running)
 
 /* sums = sums * rescale + weights . values for a block of queries, row by row; a first tile has no sums yet. */
 static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
-                               const float16 *weights, bool first_tile)
+                               const float16 *weights, bool first_tile, Ahead *ahead)
 {
     const Product product = {.a = (const float *)weights,
                              .a_row = 1,
@@ -131,8 +131,27 @@ static inline void read_values(float16 *sums, const Running *running, const KeyT
                              .steps = keys->count,
                              .scale = 1.0f,
                              .keep = first_tile ? NULL : (const float *)running->rescale,
-                             .keep_row = 1};
+                             .keep_row = 1,
+                             .ahead = ahead};
     multiply(&product);
+}
+
+/* What the block of queries from `token` on, and the next one, will need. */
+static inline void ahead_of_block(Ahead *ahead, const Finish *finish, __global const elem *q,
+                                  const Place *q_place, int begin, int token, int last,
+                                  long to_next)
+{
+    const Attend *args = finish->args;
+    size_t offsets[BLOCK];
+    ahead_begin(ahead);
+    token_offsets(&finish->out_place, token, last, BLOCK, offsets);
+    ahead_add(ahead, finish->out, offsets);
+    for (int i = token == begin ? 0 : max(args->dwc_size - 1, 0); i < args->dwc_size; i++) {
+        const int from = token + (i - args->dwc_size / 2) * args->q_grid.window_w;
+        token_offsets(&finish->tap_place, max(from, 0), args->queries - 1, BLOCK, offsets);
+        ahead_add(ahead, finish->tap, offsets);
+    }
+    ahead_add_next(ahead, q, q_place, token, begin, last + 1, to_next);
 }
 
 /* One item: the queries of block `block` read. `problem` is a picture's window. */
@@ -168,6 +187,8 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
     float16 sums[BLOCK * V_CHUNKS * (PASS / BLOCK)];
     float16 weights[2 * TILE];
     size_t offsets[BLOCK];
+    const long to_next = head + 1 < args->heads ? args->q.head : args->q.token * QUERY_BLOCK;
+    Ahead ahead;
     const bool one_tile = args->keys <= args->tile;
 
     for (int pass = begin; pass < end; pass += PASS) {
@@ -184,18 +205,14 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                 float16 *block_sums = sums + slot * BLOCK * V_CHUNKS;
                 if (key == 0) {
                     token_offsets(&q_place, t, end - 1, BLOCK, offsets);
-                    load_transposed(q, offsets, D, block);
-                    token_offsets(&q_place, t + BLOCK, args->queries - 1, BLOCK, offsets);
-                    prefetch_rows(q, offsets, BLOCK, D);
-                    token_offsets(&finish.out_place, t, end - 1, BLOCK, offsets);
-                    prefetch_rows(finish.out, offsets, BLOCK, DV);
-                    prefetch_around(&finish, t, t == begin);
+                    ahead_of_block(&ahead, &finish, q, &q_place, begin, t, end - 1, to_next);
+                    load_transposed(q, offsets, D, block, &ahead);
                     running_begin(&running[slot]);
                 }
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
-                logits(weights, 2, keys.rows, keys.count, block, args->scale, started);
+                logits(weights, 2, keys.rows, keys.count, block, args->scale, started, &ahead);
                 softmax_columns(weights, keys.count, &running[slot]);
-                read_values(block_sums, &running[slot], &keys, weights, key == 0);
+                read_values(block_sums, &running[slot], &keys, weights, key == 0, &ahead);
                 if (key + args->tile >= args->keys)
                     finish_block(&finish, block_sums, running[slot].l, t, end - 1);
             }
