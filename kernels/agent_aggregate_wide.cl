@@ -191,6 +191,7 @@ OUTLINED void gather_leaf(const Attend *args, int head, int first_agent, int pro
     float16 keys[2 * D], values[STEP * V_CHUNKS], weights[TILE * LOGIT_ROW];
     const long to_next = head + 1 < args->heads ? args->k.head : 0;
     Ahead ahead;
+    ahead_begin(&ahead);
     for (int t = begin; t < end; t += STEP) {
         const int tokens = min(STEP, end - t);
         const int blocks = (tokens + BLOCK - 1) / BLOCK;

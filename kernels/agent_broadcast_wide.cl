@@ -189,6 +189,7 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
     size_t offsets[BLOCK];
     const long to_next = head + 1 < args->heads ? args->q.head : args->q.token * QUERY_BLOCK;
     Ahead ahead;
+    ahead_begin(&ahead);
     const bool one_tile = args->keys <= args->tile;
 
     for (int pass = begin; pass < end; pass += PASS) {
