@@ -59,8 +59,8 @@ typedef struct clattn__tile_lane {
 } clattn__tile_lane;
 
 /*
- * A role's memory, to be filled for the next tile. The calling thread waits for a device here on a lane's first tile alone: later
- * ones find it open.
+ * A role's memory, to be filled for the next tile. The calling thread waits for a device here on a lane's first tile of a pass alone:
+ * later ones find it open.
  */
 clattn_status clattn__lane_fill(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
                                 float **pointer);
