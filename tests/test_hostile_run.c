@@ -135,7 +135,7 @@ static void test_tensors(void **state)
 
     for (size_t i = 0; i < COUNT(tensors); i++) {
         clattn_agent_attention_args args = good;
-        clattn_tensor tensor = *get_tensor(&good, i);
+        clattn_tensor tensor;
 
         for (size_t f = 0; f < COUNT(faults); f++) {
             tensor = *get_tensor(&good, i);
@@ -269,8 +269,7 @@ static void test_arguments(void **state)
     /* The same tensors on a plan without any of the forms. */
     clattn_agent_attention_desc bare = plain.desc;
     bare.agents_given = bare.has_bias = bare.has_key_bias = bare.has_agent_vector = 0;
-    bare.has_dwc_bias = 0;
-    bare.dwc_size = 0;
+    bare.dwc_size = bare.has_dwc_bias = 0;
     clattn_workspace_destroy(&b.ws);
     clattn_plan_destroy(&b.plan);
     assert_int_equal(clattn_agent_attention_plan(b.h->ctx, &bare, &b.plan), CLATTN_OK);

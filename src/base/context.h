@@ -20,7 +20,7 @@ typedef struct clattn__backend {
                           void *target, uint64_t bytes);
     /*
      * A pointer through which the host sees `bytes` of memory from the start: fresh (nothing of what was there is kept), or as it
-     * is. Waits for what was enqueued. Ends with unmap, before anything else uses the memory.
+     * is; good once finish() has waited for it. Ends with unmap, before anything else uses the memory.
      */
     clattn_status (*map)(clattn_context *ctx, const clattn_memory *memory, uint64_t bytes,
                          bool fresh, void **pointer);

@@ -66,7 +66,7 @@ clattn_status clattn__cl_memory_map(clattn_context *ctx, const clattn_memory *me
     cl_int error = CL_SUCCESS;
     const cl_map_flags flags = fresh ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ | CL_MAP_WRITE;
     CLATTN_TRY(order(ctx));
-    void *mapped = cl->api->clEnqueueMapBuffer(cl->queue, memory->mem, CL_TRUE, flags, 0,
+    void *mapped = cl->api->clEnqueueMapBuffer(cl->queue, memory->mem, CL_FALSE, flags, 0,
                                                (size_t)bytes, 0, NULL, NULL, &error);
     CLATTN_TRY(clattn__cl_made(ctx, mapped, error, "clEnqueueMapBuffer"));
     *pointer = mapped;

@@ -132,6 +132,7 @@ static clattn_status map_memory(host_args *h, clattn_memory *memory)
         CLATTN_TRY(ctx->backend->check_memory(ctx, "a tensor", &m->memory));
         CLATTN_TRY(ctx->backend->map(ctx, &m->memory, m->memory.bytes, false, &m->pointer));
         h->map_count++;
+        CLATTN_TRY(ctx->backend->finish(ctx));
     }
     *memory = (clattn_memory){.host = m->pointer, .bytes = m->memory.bytes};
 out:

@@ -47,7 +47,6 @@ clattn_status clattn__engine_create(int devices, int lanes_per_device,
         return CLATTN_E_NOMEM;
     e->owner = *owner;
     e->devices = devices;
-    e->lanes_per_device = lanes_per_device;
     e->lanes = lanes;
     e->alive = clattn__alloc_array((size_t)devices, sizeof *e->alive);
     e->redo = clattn__alloc_array((size_t)lanes, sizeof *e->redo);
@@ -142,7 +141,7 @@ bool clattn__engine_stopping(clattn__engine *e)
 
 bool clattn__engine_lane_alive(const clattn__engine *e, const clattn__engine_lane *l)
 {
-    return e->alive[l->number / e->lanes_per_device];
+    return e->alive[l->number % e->devices];
 }
 
 bool clattn__engine_blames_run(clattn_status status)
@@ -181,7 +180,7 @@ void clattn__engine_end_early(clattn__engine *e, clattn_status status)
 
 void clattn__engine_fail(clattn__engine *e, clattn__engine_lane *l, clattn_status status)
 {
-    const int device = l->number / e->lanes_per_device;
+    const int device = l->number % e->devices;
 
     clattn__engine_give_back(e, l->tile);
     if (e->alive[device]) {

@@ -14,8 +14,9 @@
 typedef struct clattn__engine clattn__engine;
 
 /*
- * What lanes do; `lane` counts over all devices. CLATTN_E_CALLBACK and CLATTN_E_CANCELLED end the pass; any other failure is the
- * device's, and the tile is done again from fill() on: a finish() that fails must have handed on nothing.
+ * What lanes do. Lane i is one of device i % devices: each has its first tile before any has two. CLATTN_E_CALLBACK and
+ * CLATTN_E_CANCELLED end the pass; any other failure is the device's, and the tile is done again from fill() on: a finish() that fails
+ * must have handed on nothing.
  */
 typedef struct clattn__engine_pass {
     int64_t tiles;

@@ -24,11 +24,11 @@ static step next_step(clattn__engine *e, clattn__engine_lane **chosen)
                 *chosen = l;
                 return STEP_FINISH;
             }
-            if (e->alive[i / e->lanes_per_device] && (last == NULL || l->tile > last->tile))
+            if (clattn__engine_lane_alive(e, l) && (last == NULL || l->tile > last->tile))
                 last = l;
         } else if (l->state != LANE_IDLE) {
             busy = true;
-        } else if (idle == NULL && e->alive[i / e->lanes_per_device]) {
+        } else if (idle == NULL && clattn__engine_lane_alive(e, l)) {
             idle = l;
         }
     }

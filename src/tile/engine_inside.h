@@ -36,7 +36,7 @@ struct clattn__engine {
     atomic_bool
         stopping; /* once set, it stays until the pass is over; lanes look without the lock */
 
-    int devices, lanes_per_device, lanes, started;
+    int devices, lanes, started;
     /* of the pass, guarded by the lock */
     bool *alive;
     clattn_status failure;   /* what ends the pass early */

@@ -16,32 +16,70 @@
 /* Most that one launch grows over the one before: a short one measures overheads. */
 #define GROWTH 8.0
 
-clattn_status clattn__lane_map(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
-                               bool fresh, float **pointer)
+static clattn_status open_role(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
+                               bool fresh)
 {
     clattn_status status = CLATTN_OK;
+    clattn__lane_view *view = &lane->view[role];
     void *mapped = NULL;
 
-    CLATTN_TRY(lane->broken);
     CLATTN_TRY(lane->ctx->backend->map(lane->ctx, &lane->role[role], bytes, fresh, &mapped));
-    *pointer = mapped;
+    view->pointer = mapped;
+    view->bytes = bytes;
 out:
     return status;
 }
 
-clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
-                                 clattn_status status)
+static clattn_status close_role(clattn__tile_lane *lane, clattn__tile_role role)
 {
-    if (pointer == NULL)
-        return status;
-    const clattn_status unmapped = lane->ctx->backend->unmap(lane->ctx, &lane->role[role], pointer);
-    return status != CLATTN_OK ? status : unmapped;
+    float *pointer = lane->view[role].pointer;
+
+    lane->view[role].pointer = NULL;
+    return pointer != NULL ? lane->ctx->backend->unmap(lane->ctx, &lane->role[role], pointer)
+                           : CLATTN_OK;
 }
 
-clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
-                                 clattn_status status)
+clattn_status clattn__lane_fill(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
+                                float **pointer)
 {
-    lane->broken = clattn__lane_unmap(lane, role, pointer, CLATTN_OK);
+    clattn_status status = CLATTN_OK;
+    clattn__lane_view *view = &lane->view[role];
+
+    if (view->pointer == NULL || view->bytes < bytes) {
+        CLATTN_TRY(close_role(lane, role));
+        CLATTN_TRY(open_role(lane, role, bytes, true));
+        CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
+    }
+    view->filled = true;
+    *pointer = view->pointer;
+out:
+    return status;
+}
+
+clattn_status clattn__lane_begin(clattn__tile_lane *lane)
+{
+    clattn_status status = CLATTN_OK;
+
+    for (int r = 0; r < CLATTN__TILE_ROLES; r++) {
+        const clattn_status closed = close_role(lane, r);
+        status = status == CLATTN_OK ? closed : status;
+    }
+    return status;
+}
+
+clattn_status clattn__lane_end(clattn__tile_lane *lane, uint64_t result_bytes)
+{
+    clattn_status status = CLATTN_OK;
+
+    for (int r = 0; r < CLATTN__TILE_ROLES; r++) {
+        if (lane->view[r].filled)
+            CLATTN_TRY(open_role(lane, r, lane->view[r].bytes, true));
+        lane->view[r].filled = false;
+    }
+    if (result_bytes > 0)
+        CLATTN_TRY(open_role(lane, CLATTN__TILE_RESULTS, result_bytes, false));
+    CLATTN_TRY(lane->ctx->backend->finish(lane->ctx));
+out:
     return status;
 }
 

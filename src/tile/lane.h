@@ -33,6 +33,13 @@ typedef struct clattn__lane_rect {
     int64_t offset; /* of the grown rectangle in VALUES */
 } clattn__lane_rect;
 
+/* A role's memory, while the host has it: from its filling to the tile's first launch, and after the last one. */
+typedef struct clattn__lane_view {
+    float *pointer; /* NULL: the device has it */
+    uint64_t bytes;
+    bool filled; /* for the tile in hand */
+} clattn__lane_view;
+
 typedef struct clattn__tile_lane {
     clattn_context *ctx; /* a lane of the device's context */
     clattn__tile_device *device;
@@ -41,7 +48,7 @@ typedef struct clattn__tile_lane {
     clattn_plan *plan;
     clattn_workspace *ws;
     clattn_memory role[CLATTN__TILE_ROLES];
-    clattn_status broken; /* of clattn__lane_leave() */
+    clattn__lane_view view[CLATTN__TILE_ROLES];
     clattn__lane_pace pace;
 
     /* the tile in hand */
@@ -51,18 +58,23 @@ typedef struct clattn__tile_lane {
     clattn_tile_rect rect;
 } clattn__tile_lane;
 
-/* Enters and leaves a role's memory from the host. */
-clattn_status clattn__lane_map(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
-                               bool fresh, float **pointer);
-clattn_status clattn__lane_unmap(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
-                                 clattn_status status);
-
 /*
- * The same where the results were handed on: that tile must not be done again, so a failure here is kept, and is that of the lane's
- * next tile. Returns `status`.
+ * A role's memory, to be filled for the next tile. The calling thread waits for a device here on a lane's first tile of a pass alone:
+ * later ones find it open.
  */
-clattn_status clattn__lane_leave(clattn__tile_lane *lane, clattn__tile_role role, float *pointer,
-                                 clattn_status status);
+clattn_status clattn__lane_fill(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
+                                float **pointer);
+
+/* What work() begins with: the device gets all memory. */
+clattn_status clattn__lane_begin(clattn__tile_lane *lane);
+/* And what it ends with: the host gets the results (0 bytes: there are none), and what it had filled, to fill it again. */
+clattn_status clattn__lane_end(clattn__tile_lane *lane, uint64_t result_bytes);
+
+/* After that, for finish(). */
+static inline float *clattn__lane_results(const clattn__tile_lane *lane)
+{
+    return lane->view[CLATTN__TILE_RESULTS].pointer;
+}
 
 /* Sets lane->pace.pacer, which waits for each launch and measures it. */
 void clattn__lane_paced(clattn__tile_lane *lane);

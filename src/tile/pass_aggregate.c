@@ -43,17 +43,32 @@ static clattn__aggregate_tile aggregate_tile(const clattn__tile_work *w,
                                                     : device->shared[CLATTN__SHARED_VA]};
 }
 
+/* A leaf's states of one head, and those of a head in the results, in floats. */
+static int64_t leaf_floats(const clattn__tile_work *w)
+{
+    const clattn__tile_problem *p = &w->tiling->problem;
+    return p->agent_height * p->agent_width * clattn__state_width(w);
+}
+
+static int64_t head_floats(const clattn__tile_work *w, const clattn__tile_lane *lane)
+{
+    return (lane->run.count > 2 ? lane->run.count : 2) * leaf_floats(w);
+}
+
 static clattn_status aggregate_work(void *user, int number, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
     clattn__tile_work *w = user;
     clattn__tile_lane *lane = &w->lanes[number];
     const clattn__aggregate_tile t = aggregate_tile(w, lane);
+    const int64_t heads = w->cut.k_leaves > 1 ? w->tiling->problem.heads : 0;
 
     (void)tile;
+    CLATTN_TRY(clattn__lane_begin(lane));
     if (w->tiling->smoothing)
         CLATTN_TRY(clattn__run_features(lane, true));
     CLATTN_TRY(clattn__step_aggregate_run(lane->steps, &t));
+    CLATTN_TRY(clattn__lane_end(lane, clattn__float_bytes(heads, head_floats(w, lane))));
 out:
     return status;
 }
@@ -88,10 +103,7 @@ static clattn_status aggregate_finish(void *user, int number, int64_t tile)
     const clattn__tile_problem *p = &w->tiling->problem;
     const int64_t agents = p->agent_height * p->agent_width;
     const clattn__tree_node rows = {agents, clattn__state_width(w), true};
-    const int64_t leaves = lane->run.count;
-    const int64_t leaf = rows.rows * rows.width;
-    const int64_t head = (leaves > 2 ? leaves : 2) * leaf;
-    float *states = NULL;
+    const int64_t leaf = leaf_floats(w);
     float *node = NULL;
 
     if (w->cut.k_leaves == 1)
@@ -99,15 +111,12 @@ static clattn_status aggregate_finish(void *user, int number, int64_t tile)
     node = clattn__tree_take(w->tree);
     CLATTN_CHECK(w->log, node != NULL, CLATTN_E_NOMEM,
                  "more states wait than the plan has room for");
-    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS, clattn__float_bytes(p->heads, head),
-                                false, &states));
     for (int64_t h = 0; h < p->heads; h++) {
-        float *of_head = states + h * head;
-        clattn__tree_fold(&rows, of_head, leaves, leaf);
+        float *of_head = clattn__lane_results(lane) + h * head_floats(w, lane);
+        clattn__tree_fold(&rows, of_head, lane->run.count, leaf);
         memcpy(node + h * leaf, of_head, (size_t)clattn__float_bytes(1, leaf));
     }
 out:
-    status = clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, states, status);
     clattn__pass_node(w, clattn__run_level(w->cut.k_run), tile, node, status);
     return status;
 }

@@ -69,31 +69,28 @@ static clattn_status broadcast_work(void *user, int number, int64_t tile)
     clattn__tile_lane *lane = &w->lanes[number];
     const clattn__broadcast_tile t = broadcast_tile(w, lane);
 
+    const int64_t tokens = t.class_count + t.height * t.width;
+
     (void)tile;
+    CLATTN_TRY(clattn__lane_begin(lane));
     if (w->tiling->smoothing)
         CLATTN_TRY(clattn__run_features(lane, false));
     CLATTN_TRY(clattn__step_broadcast_tile(lane->steps, &t));
+    CLATTN_TRY(clattn__lane_end(lane, clattn__float_bytes(tokens, w->ports.out_channels)));
 out:
     return status;
 }
 
 static clattn_status broadcast_finish(void *user, int number, int64_t tile)
 {
-    clattn_status status = CLATTN_OK;
-    clattn__tile_work *w = user;
-    clattn__tile_lane *lane = &w->lanes[number];
-    const int64_t channels = w->ports.out_channels;
+    const clattn__tile_work *w = user;
+    const clattn__tile_lane *lane = &w->lanes[number];
     clattn_tile_rect rect = lane->rect;
-    float *out = NULL;
 
     (void)tile;
     rect.picture = w->problem;
-    CLATTN_TRY(clattn__lane_map(
-        lane, CLATTN__TILE_RESULTS,
-        clattn__float_bytes(rect.class_count + rect.height * rect.width, channels), false, &out));
-    CLATTN_TRY(clattn__ports_take(&w->ports, &rect, out, rect.width * channels));
-out:
-    return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
+    return clattn__ports_take(&w->ports, &rect, clattn__lane_results(lane),
+                              rect.width * w->ports.out_channels);
 }
 
 const clattn__engine_pass clattn__broadcast_pass = {

@@ -14,15 +14,15 @@ clattn_status clattn__fill_run(clattn__tile_work *w, clattn__tile_lane *lane,
     float *memory = NULL;
     const int count = clattn__tile_run_rects(&w->tiling->problem, keys, &lane->run, rects, at);
 
-    CLATTN_TRY(clattn__lane_map(lane, role, clattn__float_bytes(lane->run.tokens, channels), true,
-                                &memory));
+    CLATTN_TRY(
+        clattn__lane_fill(lane, role, clattn__float_bytes(lane->run.tokens, channels), &memory));
     for (int i = 0; i < count; i++) {
         rects[i].picture = w->problem;
         CLATTN_TRY(clattn__ports_fill(&w->ports, input, &rects[i], memory + at[i] * channels,
                                       width * channels));
     }
 out:
-    return clattn__lane_unmap(lane, role, memory, status);
+    return status;
 }
 
 /* The colours of a run without gaps, out of the grown rectangles. */
@@ -54,8 +54,8 @@ clattn_status clattn__fill_rgb(clattn__tile_work *w, clattn__tile_lane *lane, bo
         lane->rects[i] = (clattn__lane_rect){rects[i], grown, at[i], pixels};
         pixels += grown.height * grown.width;
     }
-    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_VALUES,
-                                clattn__float_bytes(pixels, CLATTN__COLOUR), true, &rgb));
+    CLATTN_TRY(clattn__lane_fill(lane, CLATTN__TILE_VALUES,
+                                 clattn__float_bytes(pixels, CLATTN__COLOUR), &rgb));
     for (int i = 0; i < lane->rect_count; i++) {
         const clattn__lane_rect *r = &lane->rects[i];
         CLATTN_TRY(clattn__ports_fill(&w->ports, CLATTN_TILE_RGB, &r->grown,
@@ -63,14 +63,12 @@ clattn_status clattn__fill_rgb(clattn__tile_work *w, clattn__tile_lane *lane, bo
                                       r->grown.width * CLATTN__COLOUR));
     }
     if (colours) {
-        CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_KEYS,
-                                    clattn__float_bytes(lane->run.tokens, CLATTN__COLOUR), true,
-                                    &flat));
+        CLATTN_TRY(clattn__lane_fill(lane, CLATTN__TILE_KEYS,
+                                     clattn__float_bytes(lane->run.tokens, CLATTN__COLOUR), &flat));
         copy_colours(lane, rgb, flat);
     }
 out:
-    status = clattn__lane_unmap(lane, CLATTN__TILE_KEYS, flat, status);
-    return clattn__lane_unmap(lane, CLATTN__TILE_VALUES, rgb, status);
+    return status;
 }
 
 clattn_status clattn__run_features(clattn__tile_lane *lane, bool keys)
@@ -109,8 +107,8 @@ clattn_status clattn__fill_rect(clattn__tile_work *w, clattn__tile_lane *lane,
     float *memory = NULL;
 
     asked.picture = w->problem;
-    CLATTN_TRY(clattn__lane_map(lane, role, clattn__float_bytes(tokens, channels), true, &memory));
+    CLATTN_TRY(clattn__lane_fill(lane, role, clattn__float_bytes(tokens, channels), &memory));
     CLATTN_TRY(clattn__ports_fill(&w->ports, input, &asked, memory, rect->width * channels));
 out:
-    return clattn__lane_unmap(lane, role, memory, status);
+    return status;
 }

@@ -34,13 +34,16 @@ static clattn_status pool_work(void *user, int number, int64_t tile)
     clattn_status status = CLATTN_OK;
     clattn__tile_work *w = user;
     clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_problem *p = &w->tiling->problem;
     const clattn__pool_tile t = pool_tile(w, lane);
 
     (void)tile;
+    CLATTN_TRY(clattn__lane_begin(lane));
     if (w->tiling->smoothing)
         CLATTN_TRY(clattn__run_features(lane, false));
     if (t.cells > 0)
         CLATTN_TRY(clattn__step_pool_run(lane->steps, &t));
+    CLATTN_TRY(clattn__lane_end(lane, clattn__float_bytes(t.cells * t.leaves, p->heads * p->dim)));
 out:
     return status;
 }
@@ -54,23 +57,17 @@ static clattn_status pool_finish(void *user, int number, int64_t tile)
     const clattn__pool_tile t = pool_tile(w, lane);
     const int64_t channels = p->heads * p->dim;
     const clattn__tree_node row = {.rows = 1, .width = channels};
-    float *sums = NULL;
     float *node = clattn__tree_take(w->tree);
 
     CLATTN_CHECK(w->log, node != NULL, CLATTN_E_NOMEM, "more sums wait than the plan has room for");
     memset(node, 0, (size_t)clattn__float_bytes(p->agent_height * p->agent_width, channels));
-    if (t.cells > 0)
-        CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS,
-                                    clattn__float_bytes(t.cells * t.leaves, channels), false,
-                                    &sums));
     for (int64_t cell = 0; cell < t.cells; cell++) {
-        float *from = sums + cell * t.leaves * channels;
+        float *from = clattn__lane_results(lane) + cell * t.leaves * channels;
         clattn__tree_fold(&row, from, t.leaves, channels);
         memcpy(node + (t.first_cell + cell) * channels, from,
                (size_t)clattn__float_bytes(1, channels));
     }
 out:
-    status = clattn__lane_unmap(lane, CLATTN__TILE_RESULTS, sums, status);
     clattn__pass_node(w, clattn__run_level(w->cut.q_run), tile, node, status);
     return status;
 }

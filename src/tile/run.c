@@ -15,6 +15,8 @@ static void free_lane(clattn__tile_lane *lane)
     clattn_workspace_destroy(&lane->ws);
     clattn_plan_destroy(&lane->plan);
     clattn__steps_destroy(&lane->steps);
+    clattn__lane_begin(
+        lane); /* what is freed is the device's; nobody needs to know if it is lost */
     for (int r = 0; r < CLATTN__TILE_ROLES; r++)
         clattn_memory_free(lane->ctx, &lane->role[r]);
 }
@@ -22,14 +24,12 @@ static void free_lane(clattn__tile_lane *lane)
 /* All that make_all() has made, be it all or not. */
 static void free_all(clattn__tile_work *w)
 {
-    const int per_device = w->lane_count / w->tiling->device_count;
-
     for (int i = w->lane_count - 1; i >= 0; i--) {
         clattn__tile_lane *lane = &w->lanes[i];
         if (lane->ctx == NULL)
             continue;
         free_lane(lane);
-        if (i % per_device == 0)
+        if (i < w->tiling->device_count)
             free_device(lane->device, lane->ctx);
         clattn__context_lane_end(&lane->ctx);
     }
@@ -94,10 +94,9 @@ static bool no_room(clattn_status status)
 static clattn_status make_lanes(clattn__tile_work *w, int number)
 {
     clattn_status status = CLATTN_OK;
-    const int per_device = w->cut.in_flight;
 
-    for (int i = 0; i < per_device; i++) {
-        clattn__tile_lane *lane = &w->lanes[number * per_device + i];
+    for (int i = 0; i < w->cut.in_flight; i++) {
+        clattn__tile_lane *lane = &w->lanes[i * w->tiling->device_count + number];
         lane->device = &w->tiling->devices[number];
         CLATTN_TRY(make_lane(w, lane));
         if (i == 0 && !w->cut.whole)
@@ -143,20 +142,20 @@ static int64_t work_groups(const clattn__tile_lane *lane)
 /* A device on which a lane had to take smaller work-groups than others gives other bits: it is dropped, but for fast runs. */
 static void check_variants(const clattn__tile_work *w, clattn_status *failed)
 {
-    const int per_device = w->cut.in_flight;
+    const int devices = w->tiling->device_count;
     int64_t most = 0;
 
     for (int i = 0; i < w->lane_count; i++)
-        if (failed[i / per_device] == CLATTN_OK && work_groups(&w->lanes[i]) > most)
+        if (failed[i % devices] == CLATTN_OK && work_groups(&w->lanes[i]) > most)
             most = work_groups(&w->lanes[i]);
     for (int i = 0; i < w->lane_count && !w->tiling->options.fast; i++) {
-        if (failed[i / per_device] != CLATTN_OK || work_groups(&w->lanes[i]) == most)
+        if (failed[i % devices] != CLATTN_OK || work_groups(&w->lanes[i]) == most)
             continue;
         clattn__log(w->log, CLATTN_LOG_ERROR,
                     "device %d refused a work-group that others took; without options.fast all must"
                     " run the same kernels, since bits depend on them",
-                    i / per_device);
-        failed[i / per_device] = CLATTN_E_OPENCL;
+                    i % devices);
+        failed[i % devices] = CLATTN_E_OPENCL;
     }
 }
 
@@ -296,9 +295,8 @@ static void begin(clattn__tile_work *w, const clattn_tile_io *io)
 /* After a run: whether the next one can go on with the same lanes. Where a device failed it begins anew, with all of them. */
 static bool sound(const clattn__tile_work *w)
 {
-    for (int i = 0; i < w->lane_count; i++)
-        if (!clattn__engine_alive(w->engine, i / w->cut.in_flight) ||
-            w->lanes[i].broken != CLATTN_OK)
+    for (int i = 0; i < w->tiling->device_count; i++)
+        if (!clattn__engine_alive(w->engine, i))
             return false;
     return true;
 }

@@ -55,12 +55,11 @@ typedef clattn_status adopt(clattn__tile_work *w, clattn__tile_device *device,
 static clattn_status each_device(clattn__tile_work *w, adopt *fn, const void *what)
 {
     clattn_status status = CLATTN_OK;
-    const int per_device = w->lane_count / w->tiling->device_count;
 
     for (int i = 0; i < w->tiling->device_count; i++) {
         if (!clattn__engine_alive(w->engine, i))
             continue;
-        clattn__tile_lane *lane = &w->lanes[i * per_device];
+        clattn__tile_lane *lane = &w->lanes[i];
         clattn_status own = fn(w, lane->device, lane, what);
         if (own == CLATTN_OK)
             own = lane->ctx->backend->finish(lane->ctx);

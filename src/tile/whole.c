@@ -45,8 +45,7 @@ static clattn_status fill_group(clattn__tile_work *w, clattn__tile_lane *lane,
     float *memory = NULL;
     part parts[2];
 
-    CLATTN_TRY(
-        clattn__lane_map(lane, role, (uint64_t)(count * floats) * sizeof(float), true, &memory));
+    CLATTN_TRY(clattn__lane_fill(lane, role, (uint64_t)(count * floats) * sizeof(float), &memory));
     for (int64_t i = 0; i < count; i++) {
         const int found = parts_of(p, keys, group_first(w, tile) + i, parts);
         for (int k = 0; k < found; k++)
@@ -55,7 +54,7 @@ static clattn_status fill_group(clattn__tile_work *w, clattn__tile_lane *lane,
                                           parts[k].rect.width * channels));
     }
 out:
-    return clattn__lane_unmap(lane, role, memory, status);
+    return status;
 }
 
 static clattn_status fill(void *user, int number, int64_t tile)
@@ -189,8 +188,13 @@ static clattn_status run(void *user, int number, int64_t tile)
                                          .piece = run_problems,
                                          .user = &g};
 
+    const int64_t out = group_count(w, tile) * clattn__tile_tokens(&w->tiling->problem, false) *
+                        w->ports.out_channels;
+
+    CLATTN_TRY(clattn__lane_begin(lane));
     CLATTN_TRY(write_agents(w, lane, tile));
     CLATTN_TRY(clattn__pace(&lane->pace.pacer, &problems));
+    CLATTN_TRY(clattn__lane_end(lane, (uint64_t)out * sizeof(float)));
 out:
     return status;
 }
@@ -199,16 +203,14 @@ static clattn_status finish(void *user, int number, int64_t tile)
 {
     clattn_status status = CLATTN_OK;
     clattn__tile_work *w = user;
-    clattn__tile_lane *lane = &w->lanes[number];
+    const clattn__tile_lane *lane = &w->lanes[number];
     const clattn__tile_problem *p = &w->tiling->problem;
     const int64_t channels = w->ports.out_channels;
     const int64_t floats = clattn__tile_tokens(p, false) * channels;
     const int64_t count = group_count(w, tile);
-    float *out = NULL;
+    const float *out = clattn__lane_results(lane);
     part parts[2];
 
-    CLATTN_TRY(clattn__lane_map(lane, CLATTN__TILE_RESULTS,
-                                (uint64_t)(count * floats) * sizeof(float), false, &out));
     for (int64_t i = 0; i < count; i++) {
         const int found = parts_of(p, false, group_first(w, tile) + i, parts);
         for (int k = 0; k < found; k++)
@@ -217,7 +219,7 @@ static clattn_status finish(void *user, int number, int64_t tile)
                                           parts[k].rect.width * channels));
     }
 out:
-    return clattn__lane_leave(lane, CLATTN__TILE_RESULTS, out, status);
+    return status;
 }
 
 clattn_status clattn__whole_run(clattn__tile_work *w)
