@@ -346,38 +346,6 @@ static void by_hand(void **state)
     }
 }
 
-static int recorded_passed, recorded_failed;
-
-static void take(void *user, const clattn_selftest_problem *p)
-{
-    (void)user;
-    assert_true(p->launch_count > 0 && p->buffer_count > 0 && p->check_count > 0);
-    for (uint32_t i = 0; i < p->check_count; i++)
-        assert_true(p->checks[i].buffer < p->buffer_count && p->checks[i].count > 0);
-    recorded_passed += p->passed;
-    recorded_failed += !p->passed;
-}
-
-/* Every problem is handed out, with what came of it. */
-static void problems_are_recorded(void **state)
-{
-    (void)state;
-    support_log heard = SUPPORT_LOG_INIT;
-    const clattn_context_params params = {.log = support_listen(&heard, CLATTN_LOG_WARN)};
-    const clattn_selftest_recorder recorder = {.take = take};
-    const clattn_selftest_recorder none = {.take = NULL};
-    clattn_context *ctx = contexts_open_first(&list, CLATTN_SHAPE_WIDE, &params);
-    if (ctx == NULL)
-        return;
-    assert_int_equal(clattn_selftest_record(ctx, NULL), CLATTN_E_ARG);
-    assert_int_equal(clattn_selftest_record(ctx, &none), CLATTN_E_ARG);
-    planted_begin(&bad_pool);
-    assert_int_equal(clattn_selftest_record(ctx, &recorder), CLATTN_E_WRONG);
-    planted_end();
-    assert_true(recorded_failed > 0 && recorded_passed > 60);
-    clattn_context_destroy(&ctx);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,7 +356,6 @@ int main(void)
         cmocka_unit_test(failing_calls),
         cmocka_unit_test(no_memory_for_it),
         cmocka_unit_test(by_hand),
-        cmocka_unit_test(problems_are_recorded),
     };
     contexts_find(false, &list);
     if (support_device() == NULL)

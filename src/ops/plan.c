@@ -6,6 +6,7 @@
 #include "cl/selftest.h"
 #include "clattn/tune.h"
 #include "cpu/cpu.h"
+#include "ops/record.h"
 #include "ops/selftest.h"
 
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
@@ -17,6 +18,11 @@
 static bool plan_valid(const clattn_plan *plan)
 {
     return plan != NULL && plan->magic == PLAN_MAGIC;
+}
+
+bool clattn__workspace_valid(const clattn_workspace *ws)
+{
+    return ws != NULL && ws->magic == WORKSPACE_MAGIC;
 }
 
 clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char *op,
@@ -313,11 +319,12 @@ out:
 
 void clattn_workspace_destroy(clattn_workspace **workspace)
 {
-    if (workspace == NULL || *workspace == NULL || (*workspace)->magic != WORKSPACE_MAGIC)
+    if (workspace == NULL || !clattn__workspace_valid(*workspace))
         return;
     clattn_workspace *ws = *workspace;
     clattn_context *ctx = ws->plan->ctx;
 
+    clattn__record_end(ws);
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_workspace_destroy(&ws->children[i]);
     clattn_workspace_destroy(&ws->host);
@@ -341,7 +348,7 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
     clattn_context *ctx = plan->ctx;
     CLATTN_CHECK(&ctx->log, strcmp(plan->op, op) == 0, CLATTN_E_ARG,
                  "the plan is one of %s; %s needs its own", plan->op, op);
-    CLATTN_CHECK(&ctx->log, ws != NULL && ws->magic == WORKSPACE_MAGIC, CLATTN_E_ARG,
+    CLATTN_CHECK(&ctx->log, clattn__workspace_valid(ws), CLATTN_E_ARG,
                  "workspace of %s is NULL or no workspace", op);
     CLATTN_CHECK(&ctx->log, ws->plan == plan, CLATTN_E_ARG,
                  "workspace of %s was made for another plan", op);
@@ -356,7 +363,9 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
                  CLATTN_E_ARG, "sync of %s has wait_count %u but wait is NULL", op,
                  sync == NULL ? 0 : (unsigned)sync->wait_count);
     clattn__chain_begin(&chain, ctx, sync);
-    return clattn__chain_end(&chain, enqueue(plan, ws, args, &chain));
+    status = clattn__chain_end(&chain, enqueue(plan, ws, args, &chain));
+    if (status == CLATTN_OK && ws->record != NULL)
+        clattn__record_run(ws);
 out:
     return status;
 }
@@ -389,7 +398,8 @@ clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, i
     for (int i = 0; i < 3; i++)
         global[i] = whole_groups(items[i], local[i]);
     if (ws->record != NULL)
-        clattn__record_launch(ctx, ws->record, args, args_bytes, buffers, count, global, local);
+        clattn__record_launch(ctx, ws->record, &ws->plan->kernels[index], args, args_bytes, buffers,
+                              count, global, local);
     CLATTN_TRY(clattn__chain_launch(chain, kernel, global, local));
 out:
     return status;

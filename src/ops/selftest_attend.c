@@ -257,17 +257,17 @@ static void move(View *view, int64_t y, int64_t x)
     view->offset += y * view->row + x * view->token;
 }
 
-/* Five rows of 35 pixels; the map ends with them below, and goes on on the other sides. */
+/* Five rows of 11 pixels, fewer than a vector has lanes; the map ends with them below, and goes on on the other sides. */
 static void take_rectangle(clattn_plan *plan, Attend *a)
 {
-    enum { TOP = 2, LEFT = 2, HEIGHT = 5, WIDTH = 35 };
+    enum { TOP = 2, LEFT = 2, HEIGHT = 5, WIDTH = 11 };
     a->q_grid = (Grid){.height = INT32_MAX, /* nothing wraps */
                        .width = INT32_MAX,
                        .window_h = HEIGHT,
                        .window_w = WIDTH,
                        .windows_x = 1,
                        .tokens = HEIGHT * WIDTH};
-    a->halo = (Halo){.top = TOP, .left = LEFT, .bottom = 0, .right = 2};
+    a->halo = (Halo){.top = TOP, .left = LEFT, .right = 39 - LEFT - WIDTH};
     a->queries = HEIGHT * WIDTH;
     plan->attend.blocks = clattn__ceil_div(a->queries, plan->attend.query_block);
     move(&a->q, TOP, LEFT);
