@@ -1,10 +1,8 @@
 #include "ops/plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cl/selftest.h"
-#include "clattn/tune.h"
 #include "cpu/cpu.h"
 #include "ops/record.h"
 #include "ops/selftest.h"
@@ -15,7 +13,7 @@
 /* Items along one axis from which PoCL's small launches end. */
 #define GENERAL_ITEMS 65536
 
-static bool plan_valid(const clattn_plan *plan)
+bool clattn__plan_valid(const clattn_plan *plan)
 {
     return plan != NULL && plan->magic == PLAN_MAGIC;
 }
@@ -221,58 +219,12 @@ clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clatt
 void clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info)
 {
     if (info != NULL)
-        *info = plan_valid(plan) ? plan->info : (clattn_plan_info){0};
-}
-
-/* The tuned kernels of a plan and its children; the first where several are of the same name, type and tile. */
-#define MOST_TUNED 16
-typedef struct tuned_list {
-    const clattn__tuned *tuned[MOST_TUNED];
-    int count;
-} tuned_list;
-
-static void list_tuned(const clattn_plan *plan, tuned_list *list)
-{
-    for (int i = 0; i < CLATTN__MAX_KERNELS; i++) {
-        const clattn__tuned *const t = &plan->tuned[i];
-        bool wanted = t->kernel != NULL && list->count < MOST_TUNED;
-        for (int k = 0; k < list->count; k++)
-            wanted =
-                wanted && (list->tuned[k]->kernel != t->kernel || list->tuned[k]->type != t->type ||
-                           list->tuned[k]->values.work_group != t->values.work_group);
-        if (wanted)
-            list->tuned[list->count++] = t;
-    }
-    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
-        if (plan->children[i] != NULL)
-            list_tuned(plan->children[i], list);
-}
-
-size_t clattn_plan_tuning(const clattn_plan *plan, char *text, size_t size)
-{
-    char line[320];
-    tuned_list list = {.count = 0};
-    size_t length = 0;
-
-    if (size > 0)
-        text[0] = '\0';
-    if (plan_valid(plan))
-        list_tuned(plan, &list);
-    for (int i = 0; i < list.count; i++) {
-        const clattn__tuned *const t = list.tuned[i];
-        const size_t row =
-            clattn__tune_write(t->kernel, (int32_t)t->type, t->values, line, sizeof line);
-        snprintf(line + row, sizeof line - row, " # %s\n", t->source);
-        if (length < size)
-            snprintf(text + length, size - length, "%s", line);
-        length += strlen(line);
-    }
-    return length;
+        *info = clattn__plan_valid(plan) ? plan->info : (clattn_plan_info){0};
 }
 
 void clattn_plan_destroy(clattn_plan **plan)
 {
-    if (plan == NULL || !plan_valid(*plan))
+    if (plan == NULL || !clattn__plan_valid(*plan))
         return;
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_plan_destroy(&(*plan)->children[i]);
@@ -290,7 +242,7 @@ clattn_status clattn_workspace_create(clattn_plan *plan, clattn_workspace **work
     if (workspace == NULL)
         return CLATTN_E_ARG;
     *workspace = NULL;
-    if (!plan_valid(plan))
+    if (!clattn__plan_valid(plan))
         return CLATTN_E_ARG;
     clattn_context *ctx = plan->ctx;
     ws = clattn__alloc(sizeof *ws);
@@ -343,7 +295,7 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
     clattn_status status = CLATTN_OK;
     clattn__chain chain;
 
-    if (!plan_valid(plan))
+    if (!clattn__plan_valid(plan))
         return CLATTN_E_ARG;
     clattn_context *ctx = plan->ctx;
     CLATTN_CHECK(&ctx->log, strcmp(plan->op, op) == 0, CLATTN_E_ARG,

@@ -78,6 +78,7 @@ struct clattn_workspace {
         *record; /* hears of every launch; children have their parent's (ops/record.h) */
 };
 
+bool clattn__plan_valid(const clattn_plan *plan);
 bool clattn__workspace_valid(const clattn_workspace *ws);
 
 /* A blank plan for `ctx`, or the reason there is none. */

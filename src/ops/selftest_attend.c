@@ -26,7 +26,7 @@ static const form forms[] = {
     {.name = "a dense map",
      .desc = {.batch = 2,
               .heads = 2,
-              .height = 18,
+              .height = 9,
               .width = 17,
               .class_tokens = 2,
               .agent_height = 67,
