@@ -100,6 +100,11 @@ static const struct fault {
     {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "0x1.62e430p-1f", "0x1.62e000p-1f"}},
     {CLATTN_SHAPE_WIDE,
      {"agent_broadcast_wide", "y += x == place->window_w ? 1 : 0;", ""}}, /* writes stay inside */
+    /* No key at all in the one leaf; a tile at the edge of its map. */
+    {CLATTN_SHAPE_WIDE,
+     {"agent_aggregate_wide", "l > 0.0f ? out_scale / l : 0.0f", "out_scale / l"}},
+    {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "last_x < grid->window_w + halo->right &&", ""}},
+    {CLATTN_SHAPE_AUTO, {"dwc", "args.halo.bottom - 1 - y)", "args.halo.bottom - y)"}},
     {CLATTN_SHAPE_WIDE, {"agent_merge_wide", "m_left < m_right ? scale : 1.0f", "1.0f"}},
 };
 
