@@ -48,6 +48,29 @@ rc=0
 grep -q '^FAIL' out || fail "a planted fault is not reported: $(cat out)"
 grep -q '^wrong .* it should be' out || fail 'no element is named'
 
+# A row of the bench, with every kernel that it runs; then with a fault in the last of them.
+"$clattn" doctor -o "$work/report" --cache none --reproducer "$work/rows" --case bench:agent_attention/pvt-s4-b1 ||
+    fail "the row is not well: $(cat "$work/report")"
+grep -q 'programs *1 written' "$work/report" || fail "no program of the row: $(cat "$work/report")"
+cd "$work/rows/bench-agent_attention-pvt-s4-b1"
+make -s CC="$cc" || fail 'the program of the row does not compile'
+./reproduce >out || fail "the row fails: $(cat out)"
+grep -q '^PASS .* 25088 elements' out || fail "the row is not all of it: $(cat out)"
+last=$(ls kernel*.cl | sort | tail -1)
+[[ $last != kernel.cl ]] || fail 'the row has one kernel only'
+sed -i 's/^#define MAD(a, b, c).*/#define MAD(a, b, c) ((a) * (b) + 1.01f * (c))/' "$last"
+rc=0
+./reproduce >out || rc=$?
+[[ $rc == 1 ]] && grep -q '^FAIL' out || fail "a fault planted into the row ends with $rc: $(cat out)"
+rc=0
+"$clattn" doctor --cache none --reproducer "$work/rows" --case bench:agent_attention/hires-512 -o "$work/report" || rc=$?
+[[ $rc == 1 ]] && grep -q '1 not: .*MiB, are more than' "$work/report" || fail 'too large a row is not refused'
+for name in bench:agent_attention bench:nothing/hires-512; do
+    rc=0
+    "$clattn" doctor --reproducer "$work/rows" --case $name 2>"$work/error" || rc=$?
+    [[ $rc == 2 && -s $work/error ]] || fail "$name ends with $rc"
+done
+
 # What is asked for wrongly.
 rc=0
 "$clattn" doctor --case x 2>"$work/error" || rc=$?

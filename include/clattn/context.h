@@ -238,7 +238,8 @@ CLATTN_API size_t clattn_device_verdict(const clattn_context *ctx, size_t index,
 
 /**
  * Proves, by hand, the kernels that the published models need (head widths of 32 and 64, f32 and f16, the convolution, the smoothing
- * filter) and those of an odd width, whatever params.selftest says and whatever verdicts there are already; clattn_device_verdict() gives the new ones.
+ * filter) and those of an odd width, whatever params.selftest says and whatever verdicts there are already; clattn_device_verdict()
+ * gives the new ones.
  * Compiles what is not compiled yet, which may take seconds.
  *
  * async    returns when all is done

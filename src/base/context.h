@@ -44,10 +44,10 @@ struct clattn_context {
     clattn_device device;
     const clattn__backend *backend;
     const struct clattn_selftest_recorder *recorder; /* of a lane of clattn_selftest_record() */
-    bool disproved; /* of a lane that tests by hand: a kernel did not pass */
-    struct clattn__cl *cl;                           /* OpenCL contexts, else NULL */
-    struct clattn__cpu_path *cpu;                    /* CPU path, else NULL */
-    clattn__mutex bytes_lock;                        /* guards the four below */
+    bool disproved;               /* of a lane that tests by hand: a kernel did not pass */
+    struct clattn__cl *cl;        /* OpenCL contexts, else NULL */
+    struct clattn__cpu_path *cpu; /* CPU path, else NULL */
+    clattn__mutex bytes_lock;     /* guards the four below */
     uint64_t bytes_now, bytes_peak;
     int32_t cl_error;
     clattn_context

@@ -1,11 +1,10 @@
 #include "ops/plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cl/selftest.h"
-#include "clattn/tune.h"
 #include "cpu/cpu.h"
+#include "ops/record.h"
 #include "ops/selftest.h"
 
 #define PLAN_MAGIC      UINT64_C(0x636c6174746e506c)
@@ -14,9 +13,14 @@
 /* Items along one axis from which PoCL's small launches end. */
 #define GENERAL_ITEMS 65536
 
-static bool plan_valid(const clattn_plan *plan)
+bool clattn__plan_valid(const clattn_plan *plan)
 {
     return plan != NULL && plan->magic == PLAN_MAGIC;
+}
+
+bool clattn__workspace_valid(const clattn_workspace *ws)
+{
+    return ws != NULL && ws->magic == WORKSPACE_MAGIC;
 }
 
 clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char *op,
@@ -215,58 +219,12 @@ clattn_status clattn__plan_finish(clattn_plan *plan, clattn_status status, clatt
 void clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info)
 {
     if (info != NULL)
-        *info = plan_valid(plan) ? plan->info : (clattn_plan_info){0};
-}
-
-/* The tuned kernels of a plan and its children; the first where several are of the same name, type and tile. */
-#define MOST_TUNED 16
-typedef struct tuned_list {
-    const clattn__tuned *tuned[MOST_TUNED];
-    int count;
-} tuned_list;
-
-static void list_tuned(const clattn_plan *plan, tuned_list *list)
-{
-    for (int i = 0; i < CLATTN__MAX_KERNELS; i++) {
-        const clattn__tuned *const t = &plan->tuned[i];
-        bool wanted = t->kernel != NULL && list->count < MOST_TUNED;
-        for (int k = 0; k < list->count; k++)
-            wanted =
-                wanted && (list->tuned[k]->kernel != t->kernel || list->tuned[k]->type != t->type ||
-                           list->tuned[k]->values.work_group != t->values.work_group);
-        if (wanted)
-            list->tuned[list->count++] = t;
-    }
-    for (int i = 0; i < CLATTN__MAX_CHILDREN; i++)
-        if (plan->children[i] != NULL)
-            list_tuned(plan->children[i], list);
-}
-
-size_t clattn_plan_tuning(const clattn_plan *plan, char *text, size_t size)
-{
-    char line[320];
-    tuned_list list = {.count = 0};
-    size_t length = 0;
-
-    if (size > 0)
-        text[0] = '\0';
-    if (plan_valid(plan))
-        list_tuned(plan, &list);
-    for (int i = 0; i < list.count; i++) {
-        const clattn__tuned *const t = list.tuned[i];
-        const size_t row =
-            clattn__tune_write(t->kernel, (int32_t)t->type, t->values, line, sizeof line);
-        snprintf(line + row, sizeof line - row, " # %s\n", t->source);
-        if (length < size)
-            snprintf(text + length, size - length, "%s", line);
-        length += strlen(line);
-    }
-    return length;
+        *info = clattn__plan_valid(plan) ? plan->info : (clattn_plan_info){0};
 }
 
 void clattn_plan_destroy(clattn_plan **plan)
 {
-    if (plan == NULL || !plan_valid(*plan))
+    if (plan == NULL || !clattn__plan_valid(*plan))
         return;
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_plan_destroy(&(*plan)->children[i]);
@@ -284,7 +242,7 @@ clattn_status clattn_workspace_create(clattn_plan *plan, clattn_workspace **work
     if (workspace == NULL)
         return CLATTN_E_ARG;
     *workspace = NULL;
-    if (!plan_valid(plan))
+    if (!clattn__plan_valid(plan))
         return CLATTN_E_ARG;
     clattn_context *ctx = plan->ctx;
     ws = clattn__alloc(sizeof *ws);
@@ -313,11 +271,12 @@ out:
 
 void clattn_workspace_destroy(clattn_workspace **workspace)
 {
-    if (workspace == NULL || *workspace == NULL || (*workspace)->magic != WORKSPACE_MAGIC)
+    if (workspace == NULL || !clattn__workspace_valid(*workspace))
         return;
     clattn_workspace *ws = *workspace;
     clattn_context *ctx = ws->plan->ctx;
 
+    clattn__record_end(ws);
     for (int i = CLATTN__MAX_CHILDREN - 1; i >= 0; i--)
         clattn_workspace_destroy(&ws->children[i]);
     clattn_workspace_destroy(&ws->host);
@@ -336,12 +295,12 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
     clattn_status status = CLATTN_OK;
     clattn__chain chain;
 
-    if (!plan_valid(plan))
+    if (!clattn__plan_valid(plan))
         return CLATTN_E_ARG;
     clattn_context *ctx = plan->ctx;
     CLATTN_CHECK(&ctx->log, strcmp(plan->op, op) == 0, CLATTN_E_ARG,
                  "the plan is one of %s; %s needs its own", plan->op, op);
-    CLATTN_CHECK(&ctx->log, ws != NULL && ws->magic == WORKSPACE_MAGIC, CLATTN_E_ARG,
+    CLATTN_CHECK(&ctx->log, clattn__workspace_valid(ws), CLATTN_E_ARG,
                  "workspace of %s is NULL or no workspace", op);
     CLATTN_CHECK(&ctx->log, ws->plan == plan, CLATTN_E_ARG,
                  "workspace of %s was made for another plan", op);
@@ -356,7 +315,9 @@ clattn_status clattn__run(const clattn_plan *plan, clattn_workspace *ws, const v
                  CLATTN_E_ARG, "sync of %s has wait_count %u but wait is NULL", op,
                  sync == NULL ? 0 : (unsigned)sync->wait_count);
     clattn__chain_begin(&chain, ctx, sync);
-    return clattn__chain_end(&chain, enqueue(plan, ws, args, &chain));
+    status = clattn__chain_end(&chain, enqueue(plan, ws, args, &chain));
+    if (status == CLATTN_OK && ws->record != NULL)
+        clattn__record_run(ws);
 out:
     return status;
 }
@@ -389,7 +350,8 @@ clattn_status clattn__launch(clattn__chain *chain, const clattn_workspace *ws, i
     for (int i = 0; i < 3; i++)
         global[i] = whole_groups(items[i], local[i]);
     if (ws->record != NULL)
-        clattn__record_launch(ctx, ws->record, args, args_bytes, buffers, count, global, local);
+        clattn__record_launch(ctx, ws->record, &ws->plan->kernels[index], args, args_bytes, buffers,
+                              count, global, local);
     CLATTN_TRY(clattn__chain_launch(chain, kernel, global, local));
 out:
     return status;

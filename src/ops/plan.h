@@ -74,8 +74,12 @@ struct clattn_workspace {
     clattn_workspace *host; /* of plan->host */
     clattn_memory scratch[CLATTN__MAX_SCRATCH];
     cl_kernel kernels[CLATTN__MAX_KERNELS];
-    struct clattn__record *record; /* of a self-test that is recorded: hears of every launch */
+    struct clattn__record
+        *record; /* hears of every launch; children have their parent's (ops/record.h) */
 };
+
+bool clattn__plan_valid(const clattn_plan *plan);
+bool clattn__workspace_valid(const clattn_workspace *ws);
 
 /* A blank plan for `ctx`, or the reason there is none. */
 clattn_status clattn__plan_new(clattn_context *ctx, const void *desc, const char *op,

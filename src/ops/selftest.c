@@ -53,7 +53,7 @@ void clattn__selftest_begin(clattn__selftest *test, const char *form)
 
 void clattn__selftest_clear(clattn__selftest *test)
 {
-    clattn__record_problem(test, test->passed);
+    clattn__selftest_record_problem(test, test->passed);
     while (test->count > 0)
         clattn_memory_free(test->ctx, &test->memory[--test->count]);
 }
@@ -115,7 +115,7 @@ static clattn_status report(clattn__selftest *test, const clattn_memory *memory,
         check.expected = expected;
         check.count = count;
         check.scale = test->scale;
-        clattn__record_check(test, memory, &check);
+        clattn__selftest_record_check(test, memory, &check);
     }
     test->reported += count;
 out:
@@ -197,14 +197,14 @@ static clattn_status run(clattn__selftest *test, clattn_context *ctx, clattn__pr
     test->seed = 1;
     test->reported = 0;
     if (ctx != test->cpu) {
-        CLATTN_TRY(clattn__record_begin(test));
+        CLATTN_TRY(clattn__selftest_record_begin(test));
         CLATTN_TRY(clattn__kernel_create(ctx, &test->of->kernels[test->kernel],
                                          &test->ws.kernels[test->kernel]));
     }
     CLATTN_TRY(probe(test));
 out:
     clattn__selftest_clear(test);
-    clattn__record_end(test);
+    clattn__record_end(&test->ws);
     if (ctx != test->cpu)
         clattn__kernel_release(ctx, &test->ws.kernels[test->kernel]);
     return status;

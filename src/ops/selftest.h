@@ -16,6 +16,7 @@
 
 #include "clattn/selftest.h"
 #include "ops/plan.h"
+#include "ops/record.h"
 
 #define CLATTN__SELFTEST_TENSORS 12
 
@@ -88,17 +89,11 @@ void clattn__selftest_clear(clattn__selftest *test);
 float clattn__selftest_number(clattn__selftest *test);
 
 /* The recording for clattn_selftest_record(), where the context has a recorder: begun and ended with the test. */
-typedef struct clattn__record clattn__record;
-clattn_status clattn__record_begin(clattn__selftest *test);
-void clattn__record_end(clattn__selftest *test);
-/* A launch that is about to be made, and a check that is being made; both on the device alone. */
-void clattn__record_launch(clattn_context *ctx, clattn__record *record, const void *args,
-                           size_t args_bytes, const cl_mem *buffers, int count,
-                           const size_t global[3], const size_t local[3]);
-void clattn__record_check(clattn__selftest *test, const clattn_memory *memory,
-                          const clattn_selftest_check *check);
-/* The problem in hand is complete. */
-void clattn__record_problem(clattn__selftest *test, bool passed);
+clattn_status clattn__selftest_record_begin(clattn__selftest *test);
+/* A check that is being made, on the device alone; and the problem in hand is complete. */
+void clattn__selftest_record_check(clattn__selftest *test, const clattn_memory *memory,
+                                   const clattn_selftest_check *check);
+void clattn__selftest_record_problem(clattn__selftest *test, bool passed);
 
 /* Tests kernel `index` of a plan; CLATTN_E_WRONG where a plan may not use it, and a sentence in the log. */
 clattn_status clattn__selftest_kernel(clattn_plan *plan, int index, clattn__probe *probe);

@@ -26,7 +26,7 @@ static const form forms[] = {
     {.name = "a dense map",
      .desc = {.batch = 2,
               .heads = 2,
-              .height = 18,
+              .height = 9,
               .width = 17,
               .class_tokens = 2,
               .agent_height = 67,
@@ -78,7 +78,7 @@ static const form forms[] = {
               .has_dwc_bias = 1},
      .leaf = 64,
      .terms = CLATTN__FILL_VECTOR},
-    /* Stage 1: tokens from within a row on; stage 2: a rectangle, with some of its map around it. */
+    /* Stage 1: tokens from within a row on; stage 2: rectangles, with some of their map around them. */
     {.name = "a tile of a map",
      .desc = {.batch = 1,
               .heads = 2,
@@ -257,24 +257,44 @@ static void move(View *view, int64_t y, int64_t x)
     view->offset += y * view->row + x * view->token;
 }
 
-/* Five rows of 35 pixels; the map ends with them below, and goes on on the other sides. */
-static void take_rectangle(clattn_plan *plan, Attend *a)
+/* Five rows of 12 pixels, fewer than a vector has lanes, from column `left` on; the map ends with them below. */
+static void take_rectangle(clattn_plan *plan, Attend *a, int left)
 {
-    enum { TOP = 2, LEFT = 2, HEIGHT = 5, WIDTH = 35 };
+    enum { TOP = 2, HEIGHT = 5, WIDTH = 12 };
+    a->halo = (Halo){.top = TOP, .left = left, .right = a->q_grid.width - left - WIDTH};
     a->q_grid = (Grid){.height = INT32_MAX, /* nothing wraps */
                        .width = INT32_MAX,
                        .window_h = HEIGHT,
                        .window_w = WIDTH,
                        .windows_x = 1,
                        .tokens = HEIGHT * WIDTH};
-    a->halo = (Halo){.top = TOP, .left = LEFT, .bottom = 0, .right = 2};
     a->queries = HEIGHT * WIDTH;
     plan->attend.blocks = clattn__ceil_div(a->queries, plan->attend.query_block);
-    move(&a->q, TOP, LEFT);
-    move(&a->tap, TOP, LEFT);
-    move(&a->out, TOP, LEFT);
+    move(&a->q, TOP, left);
+    move(&a->tap, TOP, left);
+    move(&a->out, TOP, left);
     if (a->bias.mode != 0)
-        clattn__bias_rect(&a->bias, TOP, LEFT, WIDTH);
+        clattn__bias_rect(&a->bias, TOP, left, WIDTH);
+}
+
+/* The launches; a tiling's stage 2 has two rectangles, within the map and at its right edge. */
+static clattn_status enqueue(clattn__selftest *test, const form *f, clattn_plan *plan,
+                             const Attend *whole, const clattn__attend_bounds *b)
+{
+    static const int lefts[] = {2, 27};
+    const bool rectangles = f->tile && plan->attend.stage == 2;
+    clattn_status status = CLATTN_OK;
+    clattn__chain chain;
+
+    clattn__chain_begin(&chain, test->ctx, NULL);
+    for (int i = 0; i < (rectangles ? 2 : 1) && status == CLATTN_OK; i++) {
+        Attend a = *whole;
+        if (rectangles)
+            take_rectangle(plan, &a, lefts[i]);
+        plan->attend.blocks_per_launch = clattn__ceil_div(plan->attend.blocks, 2);
+        status = clattn__attend_enqueue(plan, &test->ws, a, b, &chain);
+    }
+    return clattn__chain_end(&chain, status);
 }
 
 /* Where the states of stage 1 go, marked. */
@@ -305,20 +325,16 @@ static clattn_status run_stage(clattn__selftest *test, const form *f, clattn_pla
     const float units = UNITS + (float)(a.dwc_size * a.dwc_size);
     clattn__attend_bounds b = {0};
     clattn_memory states = {0};
-    clattn__chain chain;
 
     CLATTN_TRY(bind(plan, t, &a, &b));
-    if (f->tile) {
-        (stage1 ? take_run : take_rectangle)(plan, &a);
-        plan->attend.blocks_per_launch = clattn__ceil_div(plan->attend.blocks, 2);
-    }
+    if (f->tile && stage1)
+        take_run(plan, &a);
     const int64_t count = plan->attend.problems * a.leaves * a.queries;
     if (a.leaves > 1) {
         CLATTN_TRY(states_memory(test, count * (a.dim_v + 2), &states));
         b.out = (clattn__bound){.memory = states};
     }
-    clattn__chain_begin(&chain, test->ctx, NULL);
-    CLATTN_TRY(clattn__chain_end(&chain, clattn__attend_enqueue(plan, &test->ws, a, &b, &chain)));
+    CLATTN_TRY(enqueue(test, f, plan, &a, &b));
     if (a.leaves > 1)
         CLATTN_TRY(clattn__selftest_report_states(test, &states, count, a.dim_v, units));
     else

@@ -27,10 +27,15 @@ static double exact_tolerance(bench_op op, const bench_shape *shape)
 }
 
 /* Half storage rounds every input and the result to 11 bits; agents in between once more. */
-static double tolerance(const bench_run *run, bool exact)
+static double tolerance(bench_op op, const bench_shape *shape, clattn_type type, bool exact)
 {
-    const double f32 = exact_tolerance(run->op, run->shape) * (exact ? 1.0 : 2.0);
-    return run->data->layout.type == CLATTN_F16 ? f32 + 1.0 / 512.0 : f32;
+    const double f32 = exact_tolerance(op, shape) * (exact ? 1.0 : 2.0);
+    return type == CLATTN_F16 ? f32 + 1.0 / 512.0 : f32;
+}
+
+double bench_tolerance(bench_op op, const bench_shape *shape, clattn_type type)
+{
+    return tolerance(op, shape, type, false);
 }
 
 /* The answer: of the CPU path, all elements; or of the oracle. */
@@ -153,7 +158,7 @@ clattn_status bench_check(const bench_run *run, const bench_weights *weights, be
     row->error = 0.0;
     row->checked = 0;
     row->checked_with = with_cpu ? "CPU path" : "double";
-    row->tolerance = tolerance(run, !with_cpu);
+    row->tolerance = tolerance(run->op, run->shape, run->data->layout.type, !with_cpu);
     if (with_cpu)
         status = run_on_cpu(run, weights, &p);
     else if (!bench_oracle(run->op, run->shape, run->data->layout.type, weights, &p.answer))

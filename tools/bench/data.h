@@ -91,6 +91,9 @@ void bench_run_close(bench_run *run);
 uint16_t bench_half_of(float value);
 float bench_half_value(uint16_t half);
 
+/* Largest |x - y| / (|y| + 1) of a result x and the CPU path's y. */
+double bench_tolerance(bench_op op, const bench_shape *shape, clattn_type type);
+
 /* Compares the first set's result, which has been computed, and fills the row's error, tolerance, checked, checked_with and bits. */
 clattn_status bench_check(const bench_run *run, const bench_weights *weights, bench_row *row);
 

@@ -107,7 +107,8 @@ int clattn_command_doctor(int argc, char **argv)
         {"--reproducer", "DIR", COMMAND_TEXT, &d.reproducer, 0, 0,
          "write a program that shows it, without clattn, for each problem that fails"},
         {"--case", "NAME", COMMAND_TEXT, &d.name, 0, 0,
-         "with --reproducer: for problems whose folder's name has this in it, failing or not"},
+         "with --reproducer: for problems whose folder's name has this in it, failing or not; "
+         "or for a row\n                          of the bench, as bench:OPERATOR/SHAPE"},
     };
     const command cmd = {
         .name = "doctor",
@@ -128,7 +129,7 @@ int clattn_command_doctor(int argc, char **argv)
         command_error(&cmd, "--case needs --reproducer DIR");
         return 2;
     }
-    if (!command_device_shape(&cmd, &d.device, d.shape))
+    if (!command_device_shape(&cmd, &d.device, d.shape) || !doctor_find_rows(&d))
         return 2;
     cJSON *const report = cJSON_CreateObject();
     add_system(report);
@@ -137,5 +138,6 @@ int clattn_command_doctor(int argc, char **argv)
     const bool well = doctor_add_devices(&d, report);
     const bool shown = show(&d, report, json != 0, path);
     cJSON_Delete(report);
+    free(d.rows);
     return well && shown ? 0 : 1;
 }

@@ -11,7 +11,9 @@ typedef struct doctor {
     const command *cmd;
     command_device device; /* --device, --cache */
     const char *reproducer;
-    const char *name; /* --case */
+    const char *name; /* --case; NULL where it names rows of the bench: */
+    struct bench_row *rows;
+    size_t row_count;
     const char *shape;
     const char *vendors; /* where children look for platforms (list.c); NULL: where everyone does */
 } doctor;
@@ -25,6 +27,14 @@ typedef struct doctor_writer {
 
 /* The recorder's function: writes a problem that did not pass, or the named one, to a folder of its own. */
 void doctor_write_problem(void *user, const clattn_selftest_problem *problem);
+/* Any problem, to a folder of that name. */
+void doctor_write_program(doctor_writer *writer, const char *name,
+                          const clattn_selftest_problem *problem);
+
+/* Finds the rows of the bench that --case names, as "bench:OPERATOR/SHAPE". False with an error printed where there are none. */
+bool doctor_find_rows(doctor *d);
+/* Writes a program for each of the rows, with what the CPU path makes of them. */
+void doctor_write_rows(doctor_writer *writer, clattn_context *ctx);
 
 /* Hears what the library says about a device: warnings and errors for the report; `last`, DOCTOR_LAST bytes, is all of the latest. */
 typedef struct doctor_ear {

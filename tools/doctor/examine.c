@@ -127,6 +127,7 @@ static void test_kernels(const doctor *d, clattn_context *ctx, cJSON *report)
     add_verdicts(report, ctx);
     if (d->reproducer == NULL)
         return;
+    doctor_write_rows(&writer, ctx);
     cJSON *const programs = cJSON_AddObjectToObject(report, "reproducers");
     cJSON_AddNumberToObject(programs, "written", writer.written);
     cJSON_AddNumberToObject(programs, "failed", writer.failed);

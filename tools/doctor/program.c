@@ -1,6 +1,6 @@
 /*
- * Runs one OpenCL kernel on small buffers and compares what is in them afterwards with what should be. Needs OpenCL 1.2 and
- * nothing else; problem.h, problem.bin and kernel.cl beside it say what to run. Licence: MIT.
+ * Runs OpenCL kernels and compares what is in their buffers afterwards with what should be. Needs OpenCL 1.2 and nothing else;
+ * problem.h, problem.bin and the .cl files beside it say what to run. Licence: MIT.
  *
  *     make && ./reproduce [DEVICE]     DEVICE: part of a device's or platform's name; else the first one
  *
@@ -23,9 +23,12 @@
 typedef struct buffer {
     size_t offset, size;
 } buffer;
+typedef struct program {
+    const char *file, *kernel, *options;
+} program;
 typedef struct launch {
     size_t args, args_size; /* argument 0, by value */
-    unsigned count, buffers[16];
+    unsigned program, count, buffers[16];
     size_t global[3], local[3];
 } launch;
 typedef struct check {
@@ -146,23 +149,25 @@ static size_t compare(const char *found, const char *data, const check *c)
     return wrong;
 }
 
-static cl_program build(cl_context context, cl_device_id device)
+static cl_kernel build(cl_context context, cl_device_id device, const program *p)
 {
     size_t size = 0, length = 0;
     cl_int error = CL_SUCCESS;
-    const char *text = read_file("kernel.cl", &size);
-    cl_program program = clCreateProgramWithSource(context, 1, &text, &size, &error);
+    const char *text = read_file(p->file, &size);
+    cl_program made = clCreateProgramWithSource(context, 1, &text, &size, &error);
     need(error, "clCreateProgramWithSource");
-    error = clBuildProgram(program, 1, &device, OPTIONS, NULL, NULL);
-    clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, NULL, &length);
+    printf("kernel    %s of %s\noptions   %s\n", p->kernel, p->file, p->options);
+    error = clBuildProgram(made, 1, &device, p->options, NULL, NULL);
+    clGetProgramBuildInfo(made, device, CL_PROGRAM_BUILD_LOG, 0, NULL, &length);
     char *log = calloc(length + 1, 1);
     if (error != CL_SUCCESS && log != NULL &&
-        clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, length, log, NULL) ==
-            CL_SUCCESS)
+        clGetProgramBuildInfo(made, device, CL_PROGRAM_BUILD_LOG, length, log, NULL) == CL_SUCCESS)
         printf("%s\n", log);
     free(log);
     need(error, "clBuildProgram");
-    return program;
+    cl_kernel kernel = clCreateKernel(made, p->kernel, &error);
+    need(error, "clCreateKernel");
+    return kernel;
 }
 
 int main(int argc, char **argv)
@@ -175,9 +180,10 @@ int main(int argc, char **argv)
     need(error, "clCreateContext");
     cl_command_queue queue = clCreateCommandQueue(context, device, 0, &error);
     need(error, "clCreateCommandQueue");
-    printf("kernel    %s, %s\noptions   %s\n", KERNEL, FORM, OPTIONS);
-    cl_kernel kernel = clCreateKernel(build(context, device), KERNEL, &error);
-    need(error, "clCreateKernel");
+    printf("problem   %s\n", FORM);
+    cl_kernel kernels[COUNT(programs)];
+    for (size_t i = 0; i < COUNT(programs); i++)
+        kernels[i] = build(context, device, &programs[i]);
 
     cl_mem memory[COUNT(buffers)];
     for (size_t i = 0; i < COUNT(buffers); i++) {
@@ -189,6 +195,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT(launches); i++) {
         const launch *l = &launches[i];
+        cl_kernel kernel = kernels[l->program];
         need(clSetKernelArg(kernel, 0, l->args_size, data + l->args), "clSetKernelArg");
         for (unsigned k = 0; k < l->count; k++)
             need(clSetKernelArg(kernel, k + 1, sizeof(cl_mem), &memory[l->buffers[k]]),

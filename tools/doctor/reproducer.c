@@ -21,13 +21,14 @@ static bool make_folder(const char *path)
 #endif
 }
 
-/* "attend_tile-D64-DV64-STAGE1-shifted-windows": what the kernel is compiled with, and the form of its arguments. */
+/* "attend_tile-D64-DV64-STAGE1-64-shifted-windows": what the kernel is compiled with, its work-group, and the form of its arguments. */
 static void name_of(const clattn_selftest_problem *p, char *name, size_t size)
 {
     char text[512];
     size_t length = 0;
-    snprintf(text, sizeof text, "%s %s %zu %s", p->kernel, p->options,
-             p->launches[0].local[0] * p->launches[0].local[1] * p->launches[0].local[2], p->form);
+    const size_t *local = p->launches[0].local;
+    snprintf(text, sizeof text, "%s %s %zu %s", p->programs[0].kernel, p->programs[0].options,
+             local[0] * local[1] * local[2], p->form);
     for (const char *c = text; *c != '\0' && length + 2 < size; c++) {
         if (strncmp(c, " -cl-", 5) == 0) {
             c += strcspn(c + 1, " ");
@@ -68,16 +69,32 @@ static bool write_text(const char *folder, const char *name, const char *text, s
     return closed(file);
 }
 
-static bool write_kernel(const char *folder, const clattn_selftest_problem *p)
+/* "kernel.cl", "kernel2.cl" ... */
+static void file_of(uint32_t program, char name[24])
 {
-    FILE *const file = open_in(folder, "kernel.cl");
-    if (file == NULL)
-        return false;
-    for (uint32_t i = 0; i < p->text_count; i++) {
-        fwrite(p->texts[i], 1, p->text_bytes[i], file);
-        fputc('\n', file);
+    if (program == 0)
+        snprintf(name, 24, "kernel.cl");
+    else
+        snprintf(name, 24, "kernel%u.cl", (unsigned)program + 1);
+}
+
+static bool write_kernels(const char *folder, const clattn_selftest_problem *problem)
+{
+    for (uint32_t k = 0; k < problem->program_count; k++) {
+        const clattn_selftest_program *p = &problem->programs[k];
+        char name[24];
+        file_of(k, name);
+        FILE *const file = open_in(folder, name);
+        if (file == NULL)
+            return false;
+        for (uint32_t i = 0; i < p->text_count; i++) {
+            fwrite(p->texts[i], 1, p->text_bytes[i], file);
+            fputc('\n', file);
+        }
+        if (!closed(file))
+            return false;
     }
-    return closed(file);
+    return true;
 }
 
 /* Appends to problem.bin, at a multiple of 16; returns where. */
@@ -94,9 +111,15 @@ static size_t append(FILE *data, size_t *size, const void *bytes, size_t count)
 static void write_tables(const clattn_selftest_problem *p, FILE *head, FILE *data)
 {
     size_t size = 0;
-    fprintf(head, "/* From clattn %s. */\n#define KERNEL  \"%s\"\n#define FORM    \"%s\"\n",
-            clattn_version(), p->kernel, p->form);
-    fprintf(head, "#define OPTIONS \"%s\"\n\nstatic const buffer buffers[] = {\n", p->options);
+    fprintf(head, "/* From clattn %s. */\n#define FORM \"%s\"\n\n", clattn_version(), p->form);
+    fprintf(head, "static const program programs[] = {\n");
+    for (uint32_t i = 0; i < p->program_count; i++) {
+        char name[24];
+        file_of(i, name);
+        fprintf(head, "    {\"%s\", \"%s\", \"%s\"},\n", name, p->programs[i].kernel,
+                p->programs[i].options);
+    }
+    fprintf(head, "};\n\nstatic const buffer buffers[] = {\n");
     for (uint32_t i = 0; i < p->buffer_count; i++) {
         const clattn_selftest_buffer *b = &p->buffers[i];
         fprintf(head, "    {%zu, %zu},\n", append(data, &size, b->bytes, (size_t)b->size),
@@ -105,8 +128,8 @@ static void write_tables(const clattn_selftest_problem *p, FILE *head, FILE *dat
     fprintf(head, "};\n\nstatic const launch launches[] = {\n");
     for (uint32_t i = 0; i < p->launch_count; i++) {
         const clattn_selftest_launch *l = &p->launches[i];
-        fprintf(head, "    {%zu, %zu, %u, {", append(data, &size, l->args, l->args_size),
-                l->args_size, (unsigned)l->buffer_count);
+        fprintf(head, "    {%zu, %zu, %u, %u, {", append(data, &size, l->args, l->args_size),
+                l->args_size, (unsigned)l->program, (unsigned)l->buffer_count);
         for (uint32_t k = 0; k < l->buffer_count; k++)
             fprintf(head, "%s%u", k > 0 ? ", " : "", (unsigned)l->buffers[k]);
         fprintf(head, "}, {%zu, %zu, %zu}, {%zu, %zu, %zu}},\n", l->global[0], l->global[1],
@@ -144,18 +167,14 @@ static bool write_all(const char *folder, const clattn_selftest_problem *p)
         "\t$(CC) $(CFLAGS) -o $@ reproduce.c $(LDLIBS)\n";
     return make_folder(folder) &&
            write_text(folder, "reproduce.c", doctor_program, doctor_program_bytes) &&
-           write_text(folder, "Makefile", make, sizeof make - 1) && write_kernel(folder, p) &&
+           write_text(folder, "Makefile", make, sizeof make - 1) && write_kernels(folder, p) &&
            write_problem(folder, p);
 }
 
-void doctor_write_problem(void *user, const clattn_selftest_problem *p)
+void doctor_write_program(doctor_writer *w, const char *name, const clattn_selftest_problem *p)
 {
-    doctor_writer *const w = user;
     const char *const root = w->doctor->reproducer;
-    char name[256], folder[4096];
-    name_of(p, name, sizeof name);
-    if (w->doctor->name != NULL ? strstr(name, w->doctor->name) == NULL : p->passed)
-        return;
+    char folder[4096];
     const int length = snprintf(folder, sizeof folder, "%s/%s", root, name);
     if (length > 0 && (size_t)length < sizeof folder && make_folder(root) && write_all(folder, p)) {
         w->written++;
@@ -164,4 +183,13 @@ void doctor_write_problem(void *user, const clattn_selftest_problem *p)
     if (w->failed++ == 0)
         snprintf(w->error, sizeof w->error, "%.200s cannot be written: %s", folder,
                  strerror(errno));
+}
+
+void doctor_write_problem(void *user, const clattn_selftest_problem *p)
+{
+    doctor_writer *const w = user;
+    char name[256];
+    name_of(p, name, sizeof name);
+    if (w->doctor->name != NULL ? strstr(name, w->doctor->name) != NULL : !p->passed)
+        doctor_write_program(w, name, p);
 }
