@@ -1,4 +1,5 @@
 /* What kernels are measured with; see tune.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,29 @@ static clattn_agent_attention_desc agent_desc(const tune_problem *p)
                                          .width = side,
                                          .agent_height = agents,
                                          .agent_width = agents};
+}
+
+void tune_problem_words(tune_kind kind, int64_t dim, char *words, size_t size)
+{
+    switch (kind) {
+    case TUNE_ATTENTION:
+        snprintf(words, size, "%d queries, %d keys, %d x %d", QUERIES, KEYS, HEADS, (int)dim);
+        break;
+    case TUNE_MERGE:
+        snprintf(words, size, "aggregation of %d tokens by %d agents, %d x %d",
+                 MERGE_SIDE * MERGE_SIDE, MERGE_AGENTS * MERGE_AGENTS, HEADS, MERGE_DIM);
+        break;
+    case TUNE_DWC:
+        snprintf(words, size, "%d x %d over %d tokens, %d x %d", DWC_SIZE, DWC_SIZE, SIDE * SIDE,
+                 HEADS, (int)dim);
+        break;
+    case TUNE_SMOOTH:
+        snprintf(words, size, "%d x %d pixels", PICTURE, PICTURE);
+        break;
+    default:
+        snprintf(words, size, "%d tokens, %d agents, %d x %d", SIDE * SIDE, AGENTS * AGENTS, HEADS,
+                 (int)dim);
+    }
 }
 
 clattn_status tune_problem_plan(const tune_problem *p, clattn_plan **plan)

@@ -268,7 +268,7 @@ static clattn_status begin(search *s, clattn_context *ctx)
     turn->none = !tune_point_read(&turn->best, turn->kernel, tuning);
     if (turn->none)
         return CLATTN_OK;
-    turn->end = now + turn->seconds / (turn->best.work_group > 0 ? TUNE_DIMS : 1);
+    turn->end = now + turn->seconds / (turn->best.work_group > 0 ? turn->parts : 1);
     status = check_default(s, &right);
     turn->wrong = status == CLATTN_OK && !right;
     return status;
@@ -284,7 +284,7 @@ clattn_status tune_search(clattn_context *ctx, tune_turn *turn)
     const bool search_it = !turn->wrong && !turn->none;
     if (status == CLATTN_OK && search_it)
         status = descend(&s);
-    if (status == CLATTN_OK && search_it)
+    if (status == CLATTN_OK && turn->tried > 0)
         status = conclude(&s);
     free(s.expected);
     free(s.result);

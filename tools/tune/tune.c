@@ -14,6 +14,9 @@ static const int64_t dims[TUNE_DIMS] = {64, 128, 256};
 
 #define REPORT_BYTES 16384
 
+/* Behind what the time was not enough for. */
+#define MORE_TIME "; more --seconds, or fewer names in --op, reach further"
+
 typedef struct session {
     const command *cmd;
     command_device device;
@@ -50,28 +53,32 @@ say(session *s, const char *format, ...)
 /* What a turn has found: a comment, and the row where it is better than the default. */
 static void report(session *s, const tune_turn *turn)
 {
-    char before[32], after[32], gain[32], row[768], width[32] = "";
-    if (turn->best.work_group > 0)
-        snprintf(width, sizeof width, ", head_dim %d", (int)turn->dim);
+    const char *const name = turn->kernel->name;
+    char before[32], after[32], gain[32], row[768], problem[80];
+    tune_problem_words(turn->kernel->kind, turn->dim, problem, sizeof problem);
+    command_number_print(before, sizeof before, 1e3 * turn->default_seconds, 4);
+    command_number_print(after, sizeof after, 1e3 * turn->best_seconds, 4);
     if (turn->none) {
-        say(s, "# %s: there is nothing to tune in this shape", turn->kernel->name);
+        say(s, "# %s: there is nothing to tune in this shape", name);
         return;
     }
     if (turn->wrong) {
         s->wrong++;
-        say(s, "# %s%s: WRONG: the default row's result is not that of the CPU path",
-            turn->kernel->name, width);
+        say(s, "# %s, %s: WRONG: the default row's result is not that of the CPU path", name,
+            problem);
         return;
     }
-    command_number_print(before, sizeof before, 1e3 * turn->default_seconds, 3);
-    command_number_print(after, sizeof after, 1e3 * turn->best_seconds, 3);
-    command_number_print(gain, sizeof gain, turn->default_seconds / turn->best_seconds, 3);
-    if (turn->better)
-        say(s, "# %s%s: default %s ms, tuned %s ms, %s times as fast; %d of %d tried, %d refused",
-            turn->kernel->name, width, before, after, gain, turn->tried, turn->all, turn->refused);
+    if (turn->tried == 0)
+        say(s, "# %s, %s: 0 of %d tried, %d refused" MORE_TIME, name, problem, turn->all,
+            turn->refused);
+    else if (turn->better)
+        say(s, "# %s, %s: default %s ms, tuned %s ms, %s times as fast; %d of %d tried, %d refused",
+            name, problem, before, after,
+            command_number_print(gain, sizeof gain, turn->default_seconds / turn->best_seconds, 3),
+            turn->tried, turn->all, turn->refused);
     else
-        say(s, "# %s%s: the default is the best, %s ms; %d of %d tried, %d refused",
-            turn->kernel->name, width, before, turn->tried, turn->all, turn->refused);
+        say(s, "# %s, %s: default %s ms, nothing faster; %d of %d tried, %d refused", name, problem,
+            before, turn->tried, turn->all, turn->refused);
     if (turn->refused > 0)
         say(s, "#   refused: %s", turn->trouble);
     if (turn->better) {
@@ -80,11 +87,38 @@ static void report(session *s, const tune_turn *turn)
     }
 }
 
-/* One kernel within so many seconds, at each width that has a tile of its own. */
+static clattn_status advise(session *s, const tune_kernel *kernel, double end)
+{
+    tune_advice advice;
+    char gain[32], problem[80];
+    const clattn_status status = tune_advise(s->cmd, &s->device, s->ctx, kernel, end, &advice);
+    tune_problem_words(kernel->kind, TUNE_ADVICE_DIM, problem, sizeof problem);
+    for (int i = 0; i < advice.count && status == CLATTN_OK; i++)
+        say(s,
+            "# advice: %s, %s is %s times as fast with clattn_context_params.work_group = %u; it "
+            "changes the last bits of results",
+            kernel->name, problem, command_number_print(gain, sizeof gain, advice.gain[i], 3),
+            (unsigned)advice.work_group[i]);
+    if (status == CLATTN_OK && !advice.whole)
+        say(s, "# %s, other work-groups: not all tried" MORE_TIME, kernel->name);
+    else if (status == CLATTN_OK && advice.count == 0)
+        say(s, "# %s, other work-groups: none is faster", kernel->name);
+    return status;
+}
+
+/* One kernel within so many seconds: in the tile shape each width and the advice get equal parts of them. */
 static clattn_status tune_kernel_turns(session *s, const tune_kernel *kernel, double seconds)
 {
+    const double end = command_now() + seconds;
     for (int d = 0; d < TUNE_DIMS; d++) {
-        tune_turn turn = {.kernel = kernel, .dim = dims[d], .seconds = seconds};
+        const double left = end - command_now();
+        tune_turn turn = {
+            .kernel = kernel, .dim = dims[d], .seconds = left, .parts = TUNE_DIMS - d + 1};
+        if (left <= 0) {
+            say(s, "# %s, head_dim %d%s: not reached" MORE_TIME, kernel->name, (int)dims[d],
+                d < TUNE_DIMS - 1 ? " and wider" : "");
+            return CLATTN_OK;
+        }
         const clattn_status status = tune_search(s->ctx, &turn);
         if (status != CLATTN_OK)
             return status;
@@ -92,7 +126,7 @@ static clattn_status tune_kernel_turns(session *s, const tune_kernel *kernel, do
         if (turn.best.work_group == 0)
             return CLATTN_OK;
     }
-    return tune_advise(s->cmd, &s->device, s->ctx, kernel);
+    return advise(s, kernel, end);
 }
 
 static clattn_status tune_all(session *s)
@@ -104,11 +138,14 @@ static clattn_status tune_all(session *s)
     for (int k = 0; k < TUNE_KINDS && status == CLATTN_OK; k++) {
         if (!s->wanted[k])
             continue;
+        const tune_kernel *const kernel = &tune_kernels[k];
         const double gone = command_now() - s->begin, left = (double)s->seconds - gone;
         command_progress(left > 0 ? gone / (double)s->seconds : 0.99);
-        status = tune_kernel_turns(s, &tune_kernels[k],
-                                   left > 0 ? left * tune_kernels[k].share / shares : 0);
-        shares -= tune_kernels[k].share;
+        if (left > 0)
+            status = tune_kernel_turns(s, kernel, left * kernel->share / shares);
+        else
+            say(s, "# %s: not reached" MORE_TIME, kernel->name);
+        shares -= kernel->share;
     }
     command_progress(1);
     return status;

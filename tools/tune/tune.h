@@ -86,6 +86,8 @@ typedef struct tune_problem {
 clattn_status tune_problem_open(tune_problem *problem, clattn_context *ctx, tune_kind kind,
                                 int64_t dim);
 void tune_problem_close(tune_problem *problem);
+/* What is measured, in words: "16384 tokens, 49 agents, 4 x 64". */
+void tune_problem_words(tune_kind kind, int64_t dim, char *words, size_t size);
 clattn_status tune_problem_plan(const tune_problem *problem, clattn_plan **plan);
 /* Enqueues one run. */
 clattn_status tune_problem_run(const tune_problem *problem, const clattn_plan *plan,
@@ -112,7 +114,8 @@ clattn_status tune_runner_time(tune_runner *runner, const tune_problem *problem,
 typedef struct tune_turn {
     const tune_kernel *kernel;
     int64_t dim;
-    double seconds; /* in the tile shape each of TUNE_DIMS widths gets a part of them */
+    double seconds; /* of the kernel, from now on */
+    int parts;      /* of these in the tile shape, of which this turn gets one; else it gets all */
     double end;     /* by command_now() */
     tune_point best;
     double default_seconds, best_seconds; /* medians of one comparison */
@@ -134,8 +137,18 @@ clattn_status tune_compare(const tune_problem *one_problem, tune_runner *one,
                            const tune_problem *other_problem, tune_runner *other, int rounds,
                            double *ratio, double seconds[2]);
 
-/* Prints, as comments, which work-group would be faster than the one that the head width chooses. Tile shape only. */
+#define TUNE_ADVICE_DIM 64
+
+/* Work-groups that are faster than the one that the head width chooses, and how many times. */
+typedef struct tune_advice {
+    int count;
+    uint32_t work_group[4];
+    double gain[4];
+    bool whole; /* the time was enough to try all */
+} tune_advice;
+
+/* Tries work-groups at TUNE_ADVICE_DIM until `end`. Tile shape only. */
 clattn_status tune_advise(const command *cmd, const command_device *device, clattn_context *ctx,
-                          const tune_kernel *kernel);
+                          const tune_kernel *kernel, double end, tune_advice *advice);
 
 #endif
