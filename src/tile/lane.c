@@ -4,17 +4,18 @@
 #include <time.h>
 
 #include "base/machine.h"
+
 /* Before anything is measured: 1/20 of this is a first launch's work, a few milliseconds on the slowest devices. */
 #define FIRST_RATE 4e8
 
-/*
- * A launch is planned for this part of what is allowed: rates vary. What is measured holds the wait for a launch of the device's other
- * lane; at half, that would be covered, too, and all would be some percent slower.
- */
+/* A launch is planned for this part of what is allowed: rates vary. */
 #define MARGIN 0.7
 
-/* Most that one launch grows over the one before: a short one measures overheads. */
-#define GROWTH 8.0
+/*
+ * Most that one launch is faster, as it is planned, than the one before: a short one measures overheads, one without a launch of the
+ * device's other lane beside it is faster than the next, and one that first touches its memory is much slower.
+ */
+#define GROWTH 1.25
 
 static clattn_status open_role(clattn__tile_lane *lane, clattn__tile_role role, uint64_t bytes,
                                bool fresh)
@@ -104,7 +105,6 @@ bool clattn__lane_fits(const clattn__tile_lane *lane, clattn__pace_kind kind, do
 
 static void learn(clattn__lane_pace *pace, clattn__pace_kind kind, double flops, double seconds)
 {
-
     const double before = pace->rate[kind] > 0.0 ? pace->rate[kind] : FIRST_RATE;
     const double measured = seconds > 0.0 ? flops / seconds : INFINITY;
     pace->rate[kind] = measured < GROWTH * before ? measured : GROWTH * before;
