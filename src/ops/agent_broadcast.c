@@ -226,13 +226,9 @@ static View rows_of(const Attend *a, i32 dim, int64_t width)
 static Grid tile_grid(const clattn__broadcast_tile *t)
 {
     const bool map = t->class_count == 0;
-    Grid grid = {.height = INT32_MAX,
-                 .width = INT32_MAX,
-                 .window_h = map ? (i32)t->height : 1,
-                 .window_w = map ? (i32)t->width : 1,
-                 .windows_x = 1,
-                 .class_tokens = (i32)t->class_count};
-    grid.tokens = map ? grid.window_h * grid.window_w : grid.class_tokens;
+    Grid grid = clattn__grid_rect(map ? t->height : 1, map ? t->width : 1);
+    if (!map)
+        grid.tokens = grid.class_tokens = (i32)t->class_count;
     grid.linear = !map || t->v_width == t->width;
     return grid;
 }

@@ -262,12 +262,7 @@ static void take_rectangle(clattn_plan *plan, Attend *a, int left)
 {
     enum { TOP = 2, HEIGHT = 5, WIDTH = 12 };
     a->halo = (Halo){.top = TOP, .left = left, .right = a->q_grid.width - left - WIDTH};
-    a->q_grid = (Grid){.height = INT32_MAX, /* nothing wraps */
-                       .width = INT32_MAX,
-                       .window_h = HEIGHT,
-                       .window_w = WIDTH,
-                       .windows_x = 1,
-                       .tokens = HEIGHT * WIDTH};
+    a->q_grid = clattn__grid_rect(HEIGHT, WIDTH);
     a->queries = HEIGHT * WIDTH;
     plan->attend.blocks = clattn__ceil_div(a->queries, plan->attend.query_block);
     move(&a->q, TOP, left);

@@ -22,12 +22,7 @@ static Dwc take_tile(const Dwc *whole, const Grid *map)
     Dwc a = *whole;
     const bool resized = a.v_h != a.map_h || a.v_w != a.map_w;
 
-    a.grid = (Grid){.height = INT32_MAX, /* nothing wraps */
-                    .width = INT32_MAX,
-                    .window_h = HEIGHT,
-                    .window_w = WIDTH,
-                    .windows_x = 1,
-                    .tokens = HEIGHT * WIDTH};
+    a.grid = clattn__grid_rect(HEIGHT, WIDTH);
     a.halo = (Halo){.top = TOP,
                     .left = LEFT,
                     .bottom = map->height - TOP - HEIGHT,

@@ -119,6 +119,16 @@ Grid clattn__grid_line(int64_t count)
                   .linear = 1};
 }
 
+Grid clattn__grid_rect(int64_t height, int64_t width)
+{
+    return (Grid){.height = INT32_MAX,
+                  .width = INT32_MAX,
+                  .window_h = (i32)height,
+                  .window_w = (i32)width,
+                  .windows_x = 1,
+                  .tokens = (i32)(height * width)};
+}
+
 int64_t clattn__grid_windows(const Grid *grid)
 {
     return (int64_t)grid->windows_x * (grid->height / grid->window_h);

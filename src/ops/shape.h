@@ -35,6 +35,9 @@ int64_t clattn__grid_windows(const Grid *grid);
 /* `count` tokens one after the other: agents, or keys without a map. */
 Grid clattn__grid_line(int64_t count);
 
+/* A rectangle with some of its map around it in memory: no neighbour wraps. */
+Grid clattn__grid_rect(int64_t height, int64_t width);
+
 /*
  * Most leaves that any agent cell of a map touches, from its first token to its last. Of more cells than anybody looks at one by one:
  * at least that, and at most one more.
