@@ -72,22 +72,55 @@ static inline bool start_logits(const Attend *args, BiasTile *bias, __global con
     return has_terms || args->bias.mode != 0;
 }
 
+/* The largest of a row of logits of `blocks` blocks. */
+static inline float largest_logit(const float *row, int blocks)
+{
+    floats largest[BLOCK_VECTORS];
+    CLATTN_UNROLL
+    for (int v = 0; v < BLOCK_VECTORS; v++)
+        largest[v] = load_floats(v, row);
+    for (int b = 1; b < blocks; b++) {
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++)
+            largest[v] = larger(load_floats(b * BLOCK_VECTORS + v, row), largest[v]);
+    }
+    CLATTN_UNROLL
+    for (int v = 1; v < BLOCK_VECTORS; v++)
+        largest[0] = larger(largest[v], largest[0]);
+    return largest_of(largest[0]);
+}
+
+/* Turns a row of logits into weights and adds them up: LANES sums at first, however wide the vectors are. */
+static inline float weigh_row(float *row, float m, int blocks)
+{
+    floats sums[LANES / WIDTH];
+    CLATTN_UNROLL
+    for (int s = 0; s < LANES / WIDTH; s++)
+        sums[s] = (floats)(0.0f);
+    for (int b = 0; b < blocks; b++) {
+        floats x[BLOCK_VECTORS];
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++)
+            x[v] = load_floats(b * BLOCK_VECTORS + v, row) - (floats)(m);
+        exp2_vectors(x, BLOCK_VECTORS);
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
+            store_floats(x[v], b * BLOCK_VECTORS + v, row);
+            sums[v % (LANES / WIDTH)] += x[v];
+        }
+    }
+    return sum_of(WIDTH < LANES ? sums[0] + sums[LANES / WIDTH - 1] : sums[0]);
+}
+
 /* Turns the logits of `blocks` blocks into weights, row by row, and moves m, l and rescale along. */
 static inline void softmax_rows(float16 *weights, int agents, int blocks, Running *running)
 {
     for (int i = 0; i < agents; i++) {
-        float16 *row = weights + i * LOGIT_ROW;
-        float16 largest = fmax(row[0], row[1]);
-        for (int v = 2; v < 2 * blocks; v++)
-            largest = fmax(largest, row[v]);
-        const float m = running_max(running->m[i], largest_lane(largest));
-        float16 sum = (float16)(0.0f);
-        for (int v = 0; v < 2 * blocks; v++) {
-            row[v] = softmax_weights(row[v], (float16)(m));
-            sum += row[v];
-        }
+        float *row = (float *)(weights + i * LOGIT_ROW);
+        const float m = running_max(running->m[i], largest_logit(row, blocks));
+        const float sum = weigh_row(row, m, blocks);
         running->rescale[i] = pow2_exact(running->m[i] - m);
-        running->l[i] = MAD(running->l[i], running->rescale[i], sum_of_lanes(sum));
+        running->l[i] = MAD(running->l[i], running->rescale[i], sum);
         running->m[i] = m;
     }
 }

@@ -31,14 +31,14 @@ typedef struct KeyTile {
 
 /* The running softmax of a block of queries, lanes are queries. */
 typedef struct Running {
-    float16 m[2], l[2], rescale[2];
+    floats m[BLOCK_VECTORS], l[BLOCK_VECTORS], rescale[BLOCK_VECTORS];
 } Running;
 
 static inline void running_begin(Running *running)
 {
-    for (int v = 0; v < 2; v++) {
-        running->m[v] = (float16)(STATE_EMPTY);
-        running->l[v] = (float16)(0.0f);
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
+        running->m[v] = (floats)(STATE_EMPTY);
+        running->l[v] = (floats)(0.0f);
     }
 }
 
@@ -87,31 +87,49 @@ static inline bool start_logits(const Attend *args, const KeyTile *keys, BiasTil
     return args->has_key_bias || args->bias.mode != 0;
 }
 
-/* Turns the logits [key][2 vectors] into weights, and moves m, l and rescale along. */
-static inline void softmax_columns(float16 *weights, int keys, Running *running)
+/* Moves the maxima to where the logits [key][query] of a tile ask for it. */
+static inline void raise_columns(const float *logits, int keys, Running *running)
 {
-    float16 largest[2] = {weights[0], weights[1]};
+    floats largest[BLOCK_VECTORS];
+    CLATTN_UNROLL
+    for (int v = 0; v < BLOCK_VECTORS; v++)
+        largest[v] = load_floats(v, logits);
     for (int i = 1; i < keys; i++) {
-        largest[0] = fmax(largest[0], weights[2 * i]);
-        largest[1] = fmax(largest[1], weights[2 * i + 1]);
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++)
+            largest[v] = larger(load_floats(i * BLOCK_VECTORS + v, logits), largest[v]);
     }
-    float16 m[2];
-    float16 sum[2];
-    for (int v = 0; v < 2; v++) {
-        m[v] = fmax(running->m[v], ceil(largest[v]));
-        sum[v] = (float16)(0.0f);
+    CLATTN_UNROLL
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
+        const floats m = larger(ceil(largest[v]), running->m[v]);
+        running->rescale[v] = exact_powers(running->m[v] - m);
+        running->m[v] = m;
     }
+}
+
+/* Turns the logits [key][query] into weights, and moves m, l and rescale along. */
+static inline void softmax_columns(float *weights, int keys, Running *running)
+{
+    floats sums[BLOCK_VECTORS];
+    raise_columns(weights, keys, running);
+    CLATTN_UNROLL
+    for (int v = 0; v < BLOCK_VECTORS; v++)
+        sums[v] = (floats)(0.0f);
     for (int i = 0; i < keys; i++) {
-        for (int v = 0; v < 2; v++) {
-            weights[2 * i + v] = softmax_weights(weights[2 * i + v], m[v]);
-            sum[v] += weights[2 * i + v];
+        floats x[BLOCK_VECTORS];
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++)
+            x[v] = load_floats(i * BLOCK_VECTORS + v, weights) - running->m[v];
+        exp2_vectors(x, BLOCK_VECTORS);
+        CLATTN_UNROLL
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
+            store_floats(x[v], i * BLOCK_VECTORS + v, weights);
+            sums[v] += x[v];
         }
     }
-    for (int v = 0; v < 2; v++) {
-        running->rescale[v] = pow2_lanes(running->m[v] - m[v]);
-        running->l[v] = MAD(running->l[v], running->rescale[v], sum[v]);
-        running->m[v] = m[v];
-    }
+    CLATTN_UNROLL
+    for (int v = 0; v < BLOCK_VECTORS; v++)
+        running->l[v] = MAD(running->l[v], running->rescale[v], sums[v]);
 }
 
 /* sums = sums * rescale + weights . values for a block of queries, row by row; a first tile has no sums yet. */
@@ -212,10 +230,10 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                 }
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
                 logits(weights, 2, keys.rows, keys.count, block, args->scale, started, &ahead);
-                softmax_columns(weights, keys.count, &running[slot]);
+                softmax_columns((float *)weights, keys.count, &running[slot]);
                 read_values(block_sums, &running[slot], &keys, weights, key == 0, &ahead);
                 if (key + args->tile >= args->keys)
-                    finish_block(&finish, block_sums, running[slot].l, t, end - 1);
+                    finish_block(&finish, block_sums, (const float *)running[slot].l, t, end - 1);
             }
         }
     }

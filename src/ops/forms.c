@@ -51,8 +51,8 @@ void clattn__form_wide(clattn__kernel_spec *spec, clattn__head head, int stage,
     const char *name = stage == 1 ? "agent_aggregate_wide" : "agent_broadcast_wide";
 
     begin(spec, name, name, 1);
-    add(spec, "-DD=%d -DDV=%d -DROWS=%d -DVECTORS=%d", head.dim, head.dim_v, (int)row.rows,
-        (int)row.vectors);
+    add(spec, "-DD=%d -DDV=%d -DROWS=%d -DVECTORS=%d -DWIDTH=%d", head.dim, head.dim_v,
+        (int)row.rows, (int)row.vectors, row.vectors > 1 ? 16 : 8);
     if (stage == 1)
         add(spec, "-DSTEP=%d", (int)row.step);
     else
