@@ -132,9 +132,9 @@ static inline void softmax_columns(float *weights, int keys, Running *running)
         running->l[v] = MAD(running->l[v], running->rescale[v], sums[v]);
 }
 
-/* sums = sums * rescale + weights . values for a block of queries, row by row; a first tile has no sums yet. */
+/* sums = sums * rescale + weights . values for `count` queries of a block, row by row; a first tile has no sums yet. */
 static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
-                               const float16 *weights, bool first_tile, Ahead *ahead)
+                               const float16 *weights, int count, bool first_tile, Ahead *ahead)
 {
     const Product product = {.a = (const float *)weights,
                              .a_row = 1,
@@ -144,7 +144,7 @@ static inline void read_values(float16 *sums, const Running *running, const KeyT
                              .x_column = 1,
                              .out = sums,
                              .out_row = V_CHUNKS,
-                             .rows = BLOCK,
+                             .rows = count,
                              .columns = V_CHUNKS,
                              .steps = keys->count,
                              .scale = 1.0f,
@@ -231,7 +231,8 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
                 logits(weights, 2, keys.rows, keys.count, block, args->scale, started, &ahead);
                 softmax_columns((float *)weights, keys.count, &running[slot]);
-                read_values(block_sums, &running[slot], &keys, weights, key == 0, &ahead);
+                read_values(block_sums, &running[slot], &keys, weights, min(BLOCK, end - t),
+                            key == 0, &ahead);
                 if (key + args->tile >= args->keys)
                     finish_block(&finish, block_sums, (const float *)running[slot].l, t, end - 1);
             }
