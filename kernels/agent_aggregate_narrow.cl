@@ -101,21 +101,14 @@ static inline void merge_lanes(const Lanes *lanes, float *state)
     state[DV + 1] = sum_of(lanes->l * rescale);
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_aggregate_narrow(const Attend args, __global const elem *restrict q,
-                       __global const elem *restrict k, __global const elem *restrict v,
-                       __global const float *restrict key_bias, __global const float *restrict bias,
-                       __global const elem *restrict tap, __global const float *restrict dwc_weight,
-                       __global const float *restrict dwc_bias, __global elem *restrict out)
+/* One item: the agents from `first_agent` on gather from the tokens of a leaf. `problem` is a picture's window. */
+OUTLINED void gather_leaf(const Attend *attend, int head, int first_agent, int problem,
+                          int leaf_number, __global const elem *restrict q,
+                          __global const elem *restrict k, __global const elem *restrict v,
+                          __global const float *restrict key_bias, __global elem *restrict out)
 {
-    (void)bias, (void)tap, (void)dwc_weight, (void)dwc_bias; /* the list is all stages' */
-    if (args.count == 0)
-        return;
-    const int head = (int)get_global_id(0);
-    const int first_agent = (int)get_global_id(1) * args.tile;
+    const Attend args = *attend;
     const int agents = min(args.tile, args.queries - first_agent);
-    const int leaf_number = args.first + (int)get_global_id(2) % args.count;
-    const int problem = (int)get_global_id(2) / args.count; /* picture and window */
     const int picture = problem / args.windows;
     const int window = problem % args.windows;
     const int begin = leaf_number * args.leaf_tokens;
@@ -162,4 +155,19 @@ agent_aggregate_narrow(const Attend args, __global const elem *restrict q,
                 STORE(state[j] * factor, out + i * args.out.token + j);
         }
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_aggregate_narrow(const Attend args, __global const elem *restrict q,
+                       __global const elem *restrict k, __global const elem *restrict v,
+                       __global const float *restrict key_bias, __global const float *restrict bias,
+                       __global const elem *restrict tap, __global const float *restrict dwc_weight,
+                       __global const float *restrict dwc_bias, __global elem *restrict out)
+{
+    (void)bias, (void)tap, (void)dwc_weight, (void)dwc_bias; /* the list is all stages' */
+    if (args.count == 0)
+        return;
+    const int z = (int)get_global_id(2);
+    gather_leaf(&args, (int)get_global_id(0), (int)get_global_id(1) * args.tile, z / args.count,
+                args.first + z % args.count, q, k, v, key_bias, out);
 }

@@ -148,21 +148,17 @@ static inline void store_results(const Attend *args, const Lanes *lanes, int fir
             STORE(result[j * WIDTH + i], out + offsets[i] + j);
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_broadcast_narrow(const Attend args, __global const elem *restrict q,
-                       __global const elem *restrict k, __global const elem *restrict v,
-                       __global const float *restrict key_bias, __global const float *restrict bias,
-                       __global const elem *restrict tap, __global const float *restrict dwc_weight,
-                       __global const float *restrict dwc_bias, __global elem *restrict out)
+/* One item: the queries of block `block_number` read. `problem` is a picture's window. */
+OUTLINED void read_block(const Attend *attend, int head, int block_number, int problem,
+                         __global const elem *restrict q, __global const elem *restrict k,
+                         __global const elem *restrict v, __global const float *restrict key_bias,
+                         __global const elem *restrict tap, __global elem *restrict out)
 {
-    (void)bias, (void)dwc_weight, (void)dwc_bias; /* the list is all stages' */
-    if (args.count == 0)
-        return;
-    const int head = (int)get_global_id(0);
-    const int begin = (args.first + (int)get_global_id(1)) * QUERY_BLOCK;
+    const Attend args = *attend;
+    const int begin = block_number * QUERY_BLOCK;
     const int end = begin + min(QUERY_BLOCK, args.queries - begin);
-    const int picture = (int)get_global_id(2) / args.windows;
-    const int window = (int)get_global_id(2) % args.windows;
+    const int picture = problem / args.windows;
+    const int window = problem % args.windows;
 
     const Place q_place = place_of(args.q, args.q_grid, window);
     const Place k_place = place_of(args.k, args.k_grid, window);
@@ -191,4 +187,18 @@ agent_broadcast_narrow(const Attend args, __global const elem *restrict q,
     for (int t = begin; t < end; t += WIDTH)
         store_results(&args, &queries[(t - begin) / WIDTH].lanes, t, end - 1, tap, &tap_place, out,
                       &out_place);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_broadcast_narrow(const Attend args, __global const elem *restrict q,
+                       __global const elem *restrict k, __global const elem *restrict v,
+                       __global const float *restrict key_bias, __global const float *restrict bias,
+                       __global const elem *restrict tap, __global const float *restrict dwc_weight,
+                       __global const float *restrict dwc_bias, __global elem *restrict out)
+{
+    (void)bias, (void)dwc_weight, (void)dwc_bias; /* the list is all stages' */
+    if (args.count == 0)
+        return;
+    read_block(&args, (int)get_global_id(0), args.first + (int)get_global_id(1),
+               (int)get_global_id(2), q, k, v, key_bias, tap, out);
 }

@@ -34,16 +34,13 @@ static inline void merge_states(__global float *left, __global const float *righ
     left[dim_v + 1] = left[dim_v + 1] * scale_left + right[dim_v + 1] * scale_right;
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_merge_wide(const Merge args, __global float *restrict states, __global elem *restrict out)
+/* Agent `agent` of problem and head z. */
+OUTLINED void merge_agent(const Merge *merge, int agent, int z, __global float *restrict states,
+                          __global elem *restrict out)
 {
-    const int agent = args.first + (int)get_global_id(1);
-    const int z = (int)get_global_id(2);
+    const Merge args = *merge;
     const int head = z % args.heads;
     const int p = z / args.heads;
-    if (args.dim_v == 0)
-        return;
-
     const size_t state_floats = (size_t)args.dim_v + 2;
     const size_t stride = (size_t)args.queries * state_floats; /* from leaf to leaf */
     __global float *leaves =
@@ -58,4 +55,12 @@ agent_merge_wide(const Merge args, __global float *restrict states, __global ele
     const float l = leaves[args.dim_v + 1];
     for (int c = 0; c < args.dim_v; c++)
         STORE(l > 0.0f ? args.out_scale * leaves[c] / l : 0.0f, out + c);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_merge_wide(const Merge args, __global float *restrict states, __global elem *restrict out)
+{
+    if (args.dim_v == 0)
+        return;
+    merge_agent(&args, args.first + (int)get_global_id(1), (int)get_global_id(2), states, out);
 }

@@ -34,15 +34,14 @@ static inline void leaf_sums(const Pool args, const Cell cell, int leaf, int win
     }
 }
 
-/* As agent_pool_partial. */
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_pool_wide(const Pool args, __global const elem *restrict q, __global float *restrict sums,
-                __global elem *restrict out)
+/* One place. */
+OUTLINED void pool_place(const Pool *pool, int number, int p, __global const elem *restrict q,
+                         __global float *restrict sums, __global elem *restrict out)
 {
-    const Place place = place_at(args, (int)get_global_id(1));
+    const Pool args = *pool;
+    const Place place = place_at(args, number);
     const Cell cell = cell_at(args, args.first_cell + place.cell);
     const int leaf = (args.run ? args.first_leaf : cell.first_leaf) + place.slot;
-    const int p = (int)get_global_id(2);
     const bool partial = args.slots > 1 || args.run;
     if (!args.run && leaf > cell.last_leaf)
         return;
@@ -70,6 +69,14 @@ agent_pool_wide(const Pool args, __global const elem *restrict q, __global float
     }
 }
 
+/* As agent_pool_partial. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_pool_wide(const Pool args, __global const elem *restrict q, __global float *restrict sums,
+                __global elem *restrict out)
+{
+    pool_place(&args, (int)get_global_id(1), (int)get_global_id(2), q, sums, out);
+}
+
 /* left += right */
 static inline void add_row(__global float *left, __global const float *right, int channels)
 {
@@ -80,12 +87,11 @@ static inline void add_row(__global float *left, __global const float *right, in
         left[c] += right[c];
 }
 
-/* As agent_pool_merge: the same tree, with the same bits. */
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-agent_pool_merge_wide(const Pool args, __global float *restrict sums, __global elem *restrict out)
+/* The cell `number` of problem p: the tree of agent_pool_merge, with the same bits. */
+OUTLINED void merge_cell(const Pool *pool, int number, int p, __global float *restrict sums,
+                         __global elem *restrict out)
 {
-    const int number = args.first + (int)get_global_id(1);
-    const int p = (int)get_global_id(2);
+    const Pool args = *pool;
     const int channels = args.heads * args.dim;
     const Cell cell = cell_at(args, number);
     const int first = cell.first_leaf;
@@ -107,4 +113,11 @@ agent_pool_merge_wide(const Pool args, __global float *restrict sums, __global e
             STORE16(vload16(0, sums + head * args.dim + dim) / cell_tokens(cell), to + dim);
         }
     }
+}
+
+/* As agent_pool_merge. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+agent_pool_merge_wide(const Pool args, __global float *restrict sums, __global elem *restrict out)
+{
+    merge_cell(&args, args.first + (int)get_global_id(1), (int)get_global_id(2), sums, out);
 }

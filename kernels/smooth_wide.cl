@@ -89,14 +89,12 @@ static inline void mean_columns(const Features *args, int x, int count, int rows
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-smooth_features_wide(const Features args, __global const float *restrict rgb,
-                     __global float *restrict features, __global float *restrict norms)
+/* One item: the pixels from (x, y) on. */
+OUTLINED void segment_features(const Features *pixels, int x, int y,
+                               __global const float *restrict rgb,
+                               __global float *restrict features, __global float *restrict norms)
 {
-    const int x = (int)get_global_id(0) * SEGMENT;
-    const int y = (int)get_global_id(1);
-    if (x >= args.width || y >= args.height)
-        return;
+    const Features args = *pixels;
     const int count = min(SEGMENT, args.width - x);
     const int map_y = args.top + y;
     const int top = map_y > 0 ? y - 1 : y;
@@ -122,6 +120,16 @@ smooth_features_wide(const Features args, __global const float *restrict rgb,
             norms[i] = -0.5f * MAD(column, column, sum);
         }
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+smooth_features_wide(const Features args, __global const float *restrict rgb,
+                     __global float *restrict features, __global float *restrict norms)
+{
+    const int x = (int)get_global_id(0) * SEGMENT;
+    const int y = (int)get_global_id(1);
+    if (x < args.width && y < args.height)
+        segment_features(&args, x, y, rgb, features, norms);
 }
 
 /* norms[i] = -|row i|^2 / 2; item = one row, one item per group. */
