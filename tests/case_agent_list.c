@@ -2,7 +2,7 @@
 #include "case_agent_attention.h"
 
 /* The first SMALL reach every kernel and every form with few tokens, for interpreters of kernels. */
-#define SMALL 7
+#define SMALL 8
 
 /* clang-format off */
 static const case_agent cases[] = {
@@ -37,6 +37,9 @@ static const case_agent cases[] = {
               .agent_height = 4, .agent_width = 6, .agents_given = 1, .has_key_bias = 1,
               .has_agent_vector = 1, .scale_aggregate = 1.0f, .scale_broadcast = 0.5f,
               .v_shortcut = -1.5f}},
+    /* values beyond one block of a tile, the last one not full */
+    {.desc = {.batch = 1, .heads = 1, .head_dim = 8, .head_dim_v = 70, .height = 3, .width = 5,
+              .agent_height = 1, .agent_width = 2}},
 
     /* agents beyond the map */
     {.desc = {.batch = 3, .heads = 2, .head_dim = 1, .height = 1, .width = 1,

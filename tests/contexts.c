@@ -27,6 +27,17 @@ bool contexts_reduced_for(clattn_type type)
     return contexts_reduced() || (type == CLATTN_F16 && setting("CLATTN_TEST_FULL") == NULL);
 }
 
+bool contexts_type(clattn_type type)
+{
+    const char *wanted = setting("CLATTN_TEST_TYPE");
+    return wanted == NULL || strcmp(wanted, type == CLATTN_F16 ? "f16" : "f32") == 0;
+}
+
+bool contexts_fresh(void)
+{
+    return setting("CLATTN_TEST_FRESH") != NULL;
+}
+
 int contexts_none(void)
 {
     fprintf(stderr, "no device to test on\n");
@@ -144,7 +155,7 @@ clattn_context *contexts_open_proving(const contexts_entry *entry,
                                      : clattn_context_create_cpu(&p, &ctx);
     if (status != CLATTN_OK)
         fail_msg("no context on %s: %s", entry->name, clattn_status_name(status));
-    if (setting("CLATTN_TEST_FRESH") != NULL)
+    if (contexts_fresh())
         fresh_cl_begin(ctx);
     return ctx;
 }

@@ -1,6 +1,7 @@
 /*
  * The self-test by hand on one device, up to the first kernel that computes wrongly; tools/mutation judges by it. The program `clattn
- * doctor` goes on from there, through all that may take such a kernel's place. arguments: part of the device's name, tile or wide.
+ * doctor` goes on from there, through all that may take such a kernel's place. Arguments: part of the device's name, tile or wide, and
+ * the largest work-group of the tile shape where it is not the library's choice.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,10 @@ int main(int argc, char **argv)
     clattn_context *ctx = NULL;
     clattn_device *devices = NULL;
     size_t count = 0, found = 0;
-    if (argc != 3)
+    if (argc < 3)
         return 2;
+    if (argc > 3)
+        params.work_group = (uint32_t)strtoul(argv[3], NULL, 10);
     params.shape = strcmp(argv[2], "wide") == 0 ? CLATTN_SHAPE_WIDE : CLATTN_SHAPE_TILE;
     if (clattn_device_list(&log, &devices, &count) != CLATTN_OK)
         return 2;

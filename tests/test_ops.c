@@ -212,6 +212,8 @@ int main(int argc, char **argv)
         return contexts_none();
     for (int type = 0; type < TYPES; type++) {
         answers all = {.agents = 0};
+        if (!contexts_type((clattn_type)type))
+            continue;
         make_answers((clattn_type)type, &all);
         for (int i = 0; i < list.count; i++) {
             current = (setup){.entry = &list.entries[i], .number = i, .all = &all};
