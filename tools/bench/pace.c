@@ -1,6 +1,8 @@
 /* See pace.h. */
 #include "bench/pace.h"
 
+#include <math.h>
+
 void bench_pace_open(bench_device *device, const bench_roofs *roofs, bench_pace *pace)
 {
     pace->roofs = roofs;
@@ -29,20 +31,30 @@ void bench_pace_close(bench_pace *pace)
     pace->bursts.state = NULL;
 }
 
-static double take(bench_turns *turns)
+/* As many bursts as are due after `ran` seconds of runs; their mean is by time, as a run's is. */
+static void take(bench_turns *turns, double ran)
 {
+    const int count = 1 + (int)(turns->part * ran / BENCH_BURST_SECONDS);
     const double start = command_now();
-    turns->reached = bench_pace_burst(turns->pace, turns->roof);
-    turns->ended = command_now();
+    double slowness = 0.0;
+    turns->ended = start;
+    for (int i = 0; i < count && turns->ended - start <= turns->part * ran; i++) {
+        const double pace = bench_pace_burst(turns->pace, turns->roof);
+        slowness += pace > 0.0 ? 1.0 / pace : HUGE_VAL; /* a failure: 0 in the mean */
+        turns->reached = (i + 1) / slowness;
+        turns->ended = command_now();
+    }
     turns->took = turns->ended - start;
-    return turns->reached;
 }
 
-bench_turns bench_turns_begin(const bench_pace *pace, bench_roof_name roof, double least,
-                              double *paces)
+bench_turns bench_turns_begin(const bench_pace *pace, bench_roof_name roof, double *paces)
 {
-    bench_turns turns = {.pace = pace, .roof = roof, .least = least, .paces = paces};
-    (void)take(&turns);
+    bench_turns turns = {.pace = pace,
+                         .roof = roof,
+                         .least = BENCH_TURN_SECONDS,
+                         .part = BENCH_TURN_PART,
+                         .paces = paces};
+    take(&turns, 0.0);
     return turns;
 }
 
@@ -52,7 +64,8 @@ double bench_turns_after(bench_turns *turns, int runs, bool last)
     if (!last && (ran < turns->least || ran < BENCH_TURN_BURSTS * turns->took))
         return 0.0;
     const double before = turns->reached;
-    const double after = take(turns);
+    take(turns, ran);
+    const double after = turns->reached;
     const double mean = before > 0.0 && after > 0.0 ? 0.5 * (before + after) : 0.0;
     while (turns->known < runs)
         turns->paces[turns->known++] = mean;

@@ -15,6 +15,8 @@
 /* The runs between two bursts take at least this long, and at least so many times as long as a burst. */
 #define BENCH_TURN_SECONDS 0.005
 #define BENCH_TURN_BURSTS  2.0
+/* Of the time of the runs before: bursts follow each other for as long, at least one. A single one is a poor sample of a long run. */
+#define BENCH_TURN_PART 0.05
 
 /* What keeps the best forms of two roofs ready, `copy` and `fma_f32`. */
 typedef struct bench_bursts {
@@ -39,17 +41,16 @@ double bench_pace_burst(const bench_pace *pace, bench_roof_name roof);
 typedef struct bench_turns {
     const bench_pace *pace;
     bench_roof_name roof;
-    double least;         /* seconds of runs before the next burst */
-    double reached, took; /* of the last burst */
+    double least, part;   /* BENCH_TURN_SECONDS, BENCH_TURN_PART; tests have their own */
+    double reached, took; /* of the last bursts */
     double ended;
     double *paces; /* of the runs: the mean of the bursts around each */
     int known;     /* how many of them are */
 } bench_turns;
 
-/* With the burst before the first run. `least`: seconds of runs between two bursts. */
-bench_turns bench_turns_begin(const bench_pace *pace, bench_roof_name roof, double least,
-                              double *paces);
-/* After `runs` runs in all: a burst if it is time for one, and after the last. Returns its seconds. */
+/* With the burst before the first run. */
+bench_turns bench_turns_begin(const bench_pace *pace, bench_roof_name roof, double *paces);
+/* After `runs` runs in all: bursts if it is time for one, and after the last. Returns their seconds. */
 double bench_turns_after(bench_turns *turns, int runs, bool last);
 
 #endif

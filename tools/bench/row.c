@@ -116,7 +116,7 @@ static clattn_status take_samples(const bench_device *device, const bench_settin
     sample s;
     for (int i = 0; i < warm_up && status == CLATTN_OK; i++)
         status = time_run(device, run, row, i, &s);
-    bench_turns turns = bench_turns_begin(pace, row->pace_roof, BENCH_TURN_SECONDS, all->pace);
+    bench_turns turns = bench_turns_begin(pace, row->pace_roof, all->pace);
     double end = command_now() + settings->seconds;
     for (bool enough = false; status == CLATTN_OK && !enough;) {
         status = time_run(device, run, row, warm_up + all->count, &s);
