@@ -18,6 +18,7 @@
 
 #include "bench/data.h"
 #include "bench/device.h"
+#include "bench/pace.h"
 #include "bench/roofs.h"
 
 static const command cmd = {.name = "bench"};
@@ -114,6 +115,84 @@ static void test_bound(void **state)
     assert_string_equal(bench_above_roof(&computing, &roofs, false, 2.9), "fma_f32");
     assert_string_equal(bench_above_roof(&moving, &roofs, false, 99.0), "copy");
     assert_null(bench_above_roof(&moving, &roofs, true, 99.0));
+    assert_int_equal(bench_bound_roof(&moving, &roofs, false), BENCH_ROOF_COPY);
+    assert_int_equal(bench_bound_roof(&moving, &roofs, true), BENCH_ROOF_FMA);
+    assert_int_equal(bench_bound_roof(&computing, &roofs, false), BENCH_ROOF_FMA);
+}
+
+/* Bursts of a device that falls to half its speed, and to nothing in the end. */
+typedef struct made_up_bursts {
+    const double *rates;
+    int count, asked;
+    bench_roof_name roof;
+} made_up_bursts;
+
+static double made_up_burst(void *state, bench_roof_name roof)
+{
+    made_up_bursts *const bursts = state;
+    assert_int_equal(roof, bursts->roof);
+    assert_true(bursts->asked < bursts->count);
+    return bursts->rates[bursts->asked++];
+}
+
+static void test_turns(void **state)
+{
+    static const double rates[] = {10.0, 5.0, 5.0, 10.0, 0.0};
+    const bench_roofs roofs = simple_roofs();
+    made_up_bursts bursts = {rates, 5, 0, BENCH_ROOF_COPY};
+    const bench_pace pace = {.roofs = &roofs, .bursts = {&bursts, made_up_burst, NULL}};
+    double paces[7];
+    (void)state;
+    /* Runs that are long enough: a burst after each. */
+    bench_turns turns = bench_turns_begin(&pace, BENCH_ROOF_COPY, paces);
+    turns.least = turns.part = 0.0;
+    assert_int_equal(bursts.asked, 1);
+    turns.took = 0.0;
+    assert_true(bench_turns_after(&turns, 1, false) >= 0.0);
+    turns.took = 0.0;
+    (void)bench_turns_after(&turns, 2, false);
+    assert_true(paces[0] == 0.75 && paces[1] == 0.5);
+    /* Short ones: none until it is time, or the end. */
+    turns.least = 1e6;
+    assert_true(bench_turns_after(&turns, 3, false) == 0.0);
+    assert_true(bench_turns_after(&turns, 4, false) == 0.0);
+    turns.least = 0.0;
+    turns.took = 1e6; /* bursts that take long come seldom */
+    assert_true(bench_turns_after(&turns, 5, false) == 0.0);
+    assert_int_equal(bursts.asked, 3);
+    (void)bench_turns_after(&turns, 6, true);
+    assert_int_equal(bursts.asked, 4);
+    for (int i = 2; i < 6; i++)
+        assert_true(paces[i] == 0.75);
+    /* A burst that fails says nothing. */
+    (void)bench_turns_after(&turns, 7, true);
+    assert_true(paces[6] == 0.0);
+    const bench_pace none = {.roofs = &roofs};
+    assert_true(bench_pace_burst(&none, BENCH_ROOF_COPY) == 0.0);
+}
+
+/* The roof rose by a fifth from the start to the end: paces were told by the start's. */
+static void test_share(void **state)
+{
+    const bench_settings settings = {.warm = false};
+    const bench_roofs start = simple_roofs();
+    bench_roofs best = start;
+    bench_row row = {.outcome = BENCH_MEASURED,
+                     .cost = {.bytes = 1200.0, .flops = 100.0},
+                     .wall = {200.0, 200.0, 200.0, 5},
+                     .pace_roof = BENCH_ROOF_COPY,
+                     .pace = 0.75,
+                     .paced_seconds = 150.0};
+    bench_row unknown = row;
+    (void)state;
+    best.roof[BENCH_ROOF_COPY].value = 12.0;
+    bench_row_share(&start, &best, &settings, &row);
+    assert_true(fabs(row.share - 0.5) < 1e-12);
+    assert_true(fabs(row.pace - 0.625) < 1e-12);
+    assert_true(fabs(row.share_at_pace - 0.8) < 1e-12);
+    unknown.pace = unknown.paced_seconds = 0.0;
+    bench_row_share(&start, &best, &settings, &unknown);
+    assert_true(unknown.pace == 0.0 && unknown.share_at_pace == 0.0);
 }
 
 static void test_roofs(void **state)
@@ -243,12 +322,13 @@ static void test_oracle(void **state)
                 continue;
             bench_row row = {.op = (bench_op)op, .shape = shape};
             const bench_roofs roofs = {.events = false};
+            const bench_pace pace = {.roofs = &roofs};
             const bench_settings settings = {.seconds = 1e-6, .warm = true, .tuning = "builtin"};
             bench_device device = {.cmd = &cmd};
             command_device_init(&device.chosen);
             device.chosen.text = "cpu";
             assert_int_equal(bench_device_open(&device), CLATTN_OK);
-            bench_row_measure(&device, &roofs, &settings, &row);
+            bench_row_measure(&device, &pace, &settings, &row);
             bench_device_close(&device);
             if (row.outcome != BENCH_MEASURED)
                 fail_msg("%s/%s: %s", bench_op_name(row.op), names[i], row.note);
@@ -263,6 +343,7 @@ static const char good[] =
     "{\"clattn_bench\": 1, \"clattn\": \"0.1.0\", \"date\": \"2026-01-01T00:00:00Z\","
     " \"device\": {\"name\": \"a\", \"driver\": \"b\"}, \"rows\": ["
     "{\"operator\": \"dwc\", \"shape\": \"s\", \"outcome\": \"measured\", \"bits\": \"00\","
+    " \"share_at_pace\": 0.5, \"pace_roof\": \"copy\","
     " \"device_seconds\": {\"median\": 2.0, \"p10\": 1.0, \"p90\": 3.0, \"runs\": 7},"
     " \"wall_seconds\": {\"median\": 20.0, \"p10\": 10.0, \"p90\": 30.0, \"runs\": 7}},"
     "{\"operator\": \"attention\", \"shape\": \"s\", \"outcome\": \"skipped\"},"
@@ -293,7 +374,10 @@ static void test_baseline(void **state)
     assert_int_equal(baseline.count, 2);
     assert_string_equal(baseline.rows[0].name, "dwc/s");
     assert_true(baseline.rows[0].time.median == 2.0);
+    assert_true(baseline.rows[0].share_at_pace == 0.5);
+    assert_string_equal(baseline.rows[0].pace_roof, "copy");
     assert_true(baseline.rows[1].time.median == 5.0); /* without a device's time, wall */
+    assert_true(baseline.rows[1].share_at_pace == 0.0);
     bench_baseline_free(&baseline);
 }
 
@@ -345,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_lying_clock),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_share),
         cmocka_unit_test(test_roofs),
         cmocka_unit_test(test_search),
         cmocka_unit_test(test_cost),

@@ -141,7 +141,10 @@ static void check_row(const cJSON *row)
     need_number(row, "gflops", 1e-12);
     need_number(row, "gbytes_per_second", 1e-12);
     need_number(row, "share_of_bound", 1e-12);
+    need_number(row, "share_at_pace", 1e-12);
     need_number(row, "pace", 1e-12);
+    const char *const roof = need_text(row, "pace_roof");
+    assert_true(strcmp(roof, "copy") == 0 || strcmp(roof, "fma_f32") == 0);
     need_number(row, "plan_seconds", 0.0);
     if (!cJSON_IsNull(need(row, "binary_bytes")))
         need_number(row, "binary_bytes", 1.0);
@@ -283,6 +286,7 @@ static void test_baseline(void **state)
     snprintf(line, sizeof line, SMALL "--baseline %s/quicker.json", folder);
     assert_int_equal(run(line), 0);
     expect("SLOWER");
+    expect("at pace");
     expect_not("other bits");
     snprintf(line, sizeof line, SMALL "--baseline %s/quicker.json --fail-above 100", folder);
     assert_int_equal(run(line), 1);

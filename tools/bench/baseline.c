@@ -91,6 +91,10 @@ static const char *read_row(const cJSON *json, bench_baseline_row *row, bool *me
         return "has no times that could be";
     if (!copy_text(json, "bits", row->bits, sizeof row->bits))
         return "has no bits";
+    /* Reports of before there were bursts have no pace that could be compared. */
+    if (!copy_text(json, "pace_roof", row->pace_roof, sizeof row->pace_roof) ||
+        !positive(json, "share_at_pace", &row->share_at_pace))
+        row->share_at_pace = 0.0;
     return NULL;
 }
 
@@ -178,22 +182,31 @@ static const bench_baseline_row *find_row(const bench_baseline *baseline, const 
     return NULL;
 }
 
+/* The new time over the old, each at the pace of its moment: 0 where that is not known of both, or not by the same roof. */
+static double ratio_at_pace(const bench_baseline_row *old, const bench_row *row)
+{
+    const bool same = strcmp(old->pace_roof, bench_roof_texts[row->pace_roof].name) == 0;
+    return same && row->share_at_pace > 0.0 ? old->share_at_pace / row->share_at_pace : 0.0;
+}
+
 /* Returns 1 where the row is too slow. */
 static int print_row(const bench_baseline_row *old, const bench_row *row, const char *name,
                      double percent)
 {
     static const char *const words[] = {
         [BENCH_SAME] = "", [BENCH_FASTER] = "  faster", [BENCH_SLOWER] = "  SLOWER"};
-    char bits[20], text[3][32];
+    char bits[20], text[4][32];
+    const double at_pace = ratio_at_pace(old, row);
     double ratio = 0.0;
     const bench_spread *const now = bench_row_time(row);
     const bench_change change = bench_compare(&old->time, now, &ratio);
     const bool fails = change == BENCH_SLOWER && percent >= 0.0 && ratio > 1.0 + percent / 100.0;
     snprintf(bits, sizeof bits, "%016llx", (unsigned long long)row->bits);
-    printf("%-30s %9s %9s %7s%s%s%s\n", name,
+    printf("%-30s %9s %9s %7s %7s%s%s%s\n", name,
            command_number_print(text[0], 32, 1e3 * old->time.median, 4),
            command_number_print(text[1], 32, 1e3 * now->median, 4),
-           command_number_print(text[2], 32, ratio, 4), words[change],
+           command_number_print(text[2], 32, ratio, 4),
+           at_pace > 0.0 ? command_number_print(text[3], 32, at_pace, 4) : "-", words[change],
            fails ? ", above --fail-above" : "", strcmp(bits, old->bits) != 0 ? "  other bits" : "");
     return fails;
 }
@@ -207,7 +220,7 @@ int bench_baseline_print(const bench_baseline *baseline, const bench_report *rep
            baseline->device, baseline->driver);
     if (strcmp(baseline->device, info->name) != 0)
         printf("that was another device than %s\n", info->name);
-    printf("%-30s %9s %9s %7s\n", "operator/shape", "old ms", "new ms", "new/old");
+    printf("%-30s %9s %9s %7s %7s\n", "operator/shape", "old ms", "new ms", "new/old", "at pace");
     for (size_t i = 0; i < report->count; i++) {
         const bench_row *const row = &report->rows[i];
         const bench_baseline_row *const old =

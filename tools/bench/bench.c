@@ -1,5 +1,6 @@
 /* clattn bench: the command. What is measured and how: docs/bench.md. */
 #include "bench/bench.h"
+#include "bench/pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,20 +39,15 @@ static bool read_options(const command *cmd, const options *o, const command_dev
     return false;
 }
 
-/* Each row with the device's pace before and after it. */
 static void measure_rows(bench_device *device, bench_report *report)
 {
-    bench_pace *const pace = bench_pace_open(device, &report->start);
-    double before = bench_pace_now(pace);
+    bench_pace pace;
+    bench_pace_open(device, &report->start, &pace);
     for (size_t i = 0; i < report->count; i++) {
-        bench_row *const row = &report->rows[i];
         command_progress(((double)i + 1.0) / ((double)report->count + 2.0));
-        bench_row_measure(device, &report->start, report->settings, row);
-        const double after = bench_pace_now(pace);
-        row->pace = 0.5 * (before + after);
-        before = after;
+        bench_row_measure(device, &pace, report->settings, &report->rows[i]);
     }
-    bench_pace_close(pace);
+    bench_pace_close(&pace);
 }
 
 /* Measures all rows between two measurements of the roofs. False when that broke off, with an error printed. */
@@ -68,15 +64,8 @@ static bool measure(bench_device *device, bench_report *report)
         return false;
     command_progress(1.0);
     report->best = bench_roofs_better(&report->start, &report->end);
-    const double start = report->start.roof[BENCH_ROOF_FMA].value;
-    const double best = report->best.roof[BENCH_ROOF_FMA].value;
-    for (size_t i = 0; i < report->count; i++) {
-        bench_row *const row = &report->rows[i];
-        row->pace *= start / best;
-        if (row->outcome == BENCH_MEASURED)
-            row->share = bench_bound(&row->cost, &report->best, settings->warm) /
-                         bench_row_time(row)->median;
-    }
+    for (size_t i = 0; i < report->count; i++)
+        bench_row_share(&report->start, &report->best, settings, &report->rows[i]);
     return true;
 }
 

@@ -4,8 +4,9 @@
  *     bench.c      the command: options, order, exit code
  *     device.c     the device, its queue with profiling, one context per row
  *     binaries.c   the bytes of the programs that a row needs
- *     roofs.c      what the device can do at most: OpenCL kernels (roofs.cl, roofs_launch.c, roofs_cl.c), or C for the CPU path
- *                  (roofs_lanes.c, roofs_cpu.c); and how far it is from that at the moment
+ *     roofs.c      what the device can do at most: OpenCL kernels (roofs.cl, roofs_launch.c, roofs_forms.c, roofs_cl.c), or C for
+ *                  the CPU path (roofs_lanes.c, roofs_cpu.c)
+ *     pace.c       how far it is from that while a row runs (pace_cl.c, roofs_cpu.c)
  *     shapes.c     the named shapes, and which rows a filter leaves
  *     cost.c       bytes, operations and exponentials of a row; the bound
  *     data.c       random tensors of a row, rotated over the caches
@@ -117,12 +118,17 @@ extern const bench_roof_text bench_roof_texts[BENCH_ROOFS];
 /* Change from `start` to `end` as a fraction; 0 where either is missing. */
 double bench_drift(double start, double end);
 #define BENCH_DRIFT_LIMIT 0.05
+/* A share at pace may be above 1 by this much: a burst is a sample. */
+#define BENCH_PACE_NOISE 0.05
 
 /* The better of two measurements of each roof: what no kernel may exceed. */
 bench_roofs bench_roofs_better(const bench_roofs *a, const bench_roofs *b);
 
 /* max(bytes / copy, flops / fma + exps / exp2) in seconds. `warm`: data may come from a cache, which the copy says nothing about. */
 double bench_bound(const bench_cost *cost, const bench_roofs *roofs, bool warm);
+
+/* Which of them it is: `copy`, or `fma_f32` for both kinds of operations. */
+bench_roof_name bench_bound_roof(const bench_cost *cost, const bench_roofs *roofs, bool warm);
 
 /* The roof that a run of `seconds` would be above, or NULL. */
 const char *bench_above_roof(const bench_cost *cost, const bench_roofs *roofs, bool warm,
@@ -158,12 +164,11 @@ bool bench_roofs_measure(bench_device *device, double seconds, const bench_roofs
                          bench_roofs *roofs);
 
 /*
- * How fast the device is at the moment: what the best form of the multiply-add roof reaches now, as a part of that roof. Clocks fall
- * when a device is warm, and other work takes its share; 0 where it is not known.
+ * How fast the device is at the moment, next to `roofs`: clocks fall when a device is warm, and other work takes its share. Where it
+ * cannot be known, every pace is 0. pace.h has what is in it.
  */
 typedef struct bench_pace bench_pace;
-bench_pace *bench_pace_open(bench_device *device, const bench_roofs *roofs);
-double bench_pace_now(const bench_pace *pace);
+void bench_pace_open(bench_device *device, const bench_roofs *roofs, bench_pace *pace);
 void bench_pace_close(bench_pace *pace);
 
 /* Rows. -------------------------------------------------------------------- */
@@ -190,9 +195,12 @@ typedef struct bench_row {
     uint64_t bits;             /* hash of the whole result */
     clattn_plan_info info;
     int64_t sets; /* of tensors that the runs rotate over */
-    double
-        pace; /* mean of bench_pace_now() before and after, as a part of the better roof; 0: not known */
-    double share; /* of the bound, 1 is all of it; set when all roofs are known */
+    bench_roof_name
+        pace_roof;        /* the roof whose bursts took turns with the runs: what bounds the row */
+    double pace;          /* median over the runs, as a part of that roof; 0: not known */
+    double paced_seconds; /* median of time x pace */
+    double share; /* of the bound, 1 is all of it; set when all roofs are known, as the next */
+    double share_at_pace; /* of what the bound was while the row ran; 0: not known */
 } bench_row;
 
 /* The time that rates are computed from: the device's, or wall where that is not known. */
@@ -209,8 +217,11 @@ typedef struct bench_settings {
 } bench_settings;
 
 /* Fills the rest of a row that has op and shape. Only BENCH_FAILED means that more rows make no sense. */
-void bench_row_measure(bench_device *device, const bench_roofs *roofs,
-                       const bench_settings *settings, bench_row *row);
+void bench_row_measure(bench_device *device, const bench_pace *pace, const bench_settings *settings,
+                       bench_row *row);
+/* Its shares of the bound, and its pace as a part of the better roofs. */
+void bench_row_share(const bench_roofs *start, const bench_roofs *best,
+                     const bench_settings *settings, bench_row *row);
 
 typedef struct bench_report {
     const bench_device *device;
@@ -239,6 +250,8 @@ bool bench_json_write(const command *cmd, const bench_report *report, const char
 typedef struct bench_baseline_row {
     char name[96]; /* operator/shape */
     bench_spread time;
+    double share_at_pace; /* 0: not known */
+    char pace_roof[16];
     char bits[20];
 } bench_baseline_row;
 

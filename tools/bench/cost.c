@@ -74,12 +74,26 @@ static double at_least(double amount, const bench_roofs *roofs, bench_roof_name 
     return rate > 0.0 ? amount / rate : 0.0;
 }
 
+static double moving(const bench_cost *cost, const bench_roofs *roofs, bool warm)
+{
+    return warm ? 0.0 : at_least(cost->bytes, roofs, BENCH_ROOF_COPY);
+}
+
+static double computing(const bench_cost *cost, const bench_roofs *roofs)
+{
+    return at_least(cost->flops, roofs, BENCH_ROOF_FMA) +
+           at_least(cost->exps, roofs, BENCH_ROOF_EXP2);
+}
+
+bench_roof_name bench_bound_roof(const bench_cost *cost, const bench_roofs *roofs, bool warm)
+{
+    return moving(cost, roofs, warm) > computing(cost, roofs) ? BENCH_ROOF_COPY : BENCH_ROOF_FMA;
+}
+
 double bench_bound(const bench_cost *cost, const bench_roofs *roofs, bool warm)
 {
-    const double moving = warm ? 0.0 : at_least(cost->bytes, roofs, BENCH_ROOF_COPY);
-    const double computing =
-        at_least(cost->flops, roofs, BENCH_ROOF_FMA) + at_least(cost->exps, roofs, BENCH_ROOF_EXP2);
-    return moving > computing ? moving : computing;
+    return bench_bound_roof(cost, roofs, warm) == BENCH_ROOF_COPY ? moving(cost, roofs, warm)
+                                                                  : computing(cost, roofs);
 }
 
 const char *bench_above_roof(const bench_cost *cost, const bench_roofs *roofs, bool warm,

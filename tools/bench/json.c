@@ -115,7 +115,9 @@ static void add_speed(cJSON *json, const bench_row *row)
     add_number(json, "gflops", 1e-9 * row->cost.flops / median);
     add_number(json, "gbytes_per_second", 1e-9 * row->cost.bytes / median);
     add_number(json, "share_of_bound", row->share);
+    add_number(json, "share_at_pace", row->share_at_pace);
     add_number(json, "pace", row->pace);
+    cJSON_AddStringToObject(json, "pace_roof", bench_roof_texts[row->pace_roof].name);
     if (row->op == BENCH_SMOOTH)
         add_number(json, "megapixels_per_second",
                    1e-6 * (double)(row->shape->height * row->shape->width) / median);

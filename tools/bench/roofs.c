@@ -1,8 +1,7 @@
-/* The roofs: names and units, the search over forms, and one of them again in between. */
+/* The roofs: names and units, and the search over forms. */
 #include "bench/roofs.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const bench_roof_text bench_roof_texts[BENCH_ROOFS] = {
@@ -20,11 +19,6 @@ const bench_roof_text bench_roof_texts[BENCH_ROOFS] = {
 #define RISE 1.02
 
 #define MOST_CHAINS 64
-
-struct bench_pace {
-    double roof;
-    bench_pace_form form;
-};
 
 void bench_roof_keep(bench_roof *roof, double value, const char *form)
 {
@@ -89,28 +83,4 @@ bool bench_roofs_measure(bench_device *device, double seconds, const bench_roofs
     *roofs = (bench_roofs){.events = false};
     return device->cl != NULL ? bench_roofs_cl(device, seconds, earlier, roofs)
                               : bench_roofs_cpu(device, seconds, earlier, roofs);
-}
-
-bench_pace *bench_pace_open(bench_device *device, const bench_roofs *roofs)
-{
-    bench_pace *const pace = malloc(sizeof *pace);
-    if (pace == NULL)
-        return NULL;
-    pace->roof = roofs->roof[BENCH_ROOF_FMA].value;
-    pace->form =
-        device->cl != NULL ? bench_pace_form_cl(device, roofs) : bench_pace_form_cpu(device, roofs);
-    return pace;
-}
-
-double bench_pace_now(const bench_pace *pace)
-{
-    return pace != NULL && pace->form.state != NULL ? pace->form.rate(pace->form.state) / pace->roof
-                                                    : 0.0;
-}
-
-void bench_pace_close(bench_pace *pace)
-{
-    if (pace != NULL && pace->form.state != NULL)
-        pace->form.close(pace->form.state);
-    free(pace);
 }

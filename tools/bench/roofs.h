@@ -22,6 +22,12 @@ typedef struct bench_search {
 
 void bench_roofs_search(const bench_search *search, bench_roof *roof);
 
+/*
+ * Forms are searched in so many rounds over all roofs, each with its part of the time: what is chosen in one slow moment of a shared
+ * machine is not the best form. The later measurement, of winners alone, needs one.
+ */
+#define BENCH_ROOF_ROUNDS 2
+
 /* Whether a form is to be run: any at first, and later the one that was best. */
 bool bench_roof_wanted(const bench_roof *earlier, const char *form);
 /* Keeps the better one. */
@@ -32,15 +38,5 @@ bool bench_roofs_cl(bench_device *device, double seconds, const bench_roofs *ear
                     bench_roofs *roofs);
 bool bench_roofs_cpu(bench_device *device, double seconds, const bench_roofs *earlier,
                      bench_roofs *roofs);
-
-/* What keeps the multiply-add roof's best form ready; roofs.c hands out what it gives. */
-typedef struct bench_pace_form {
-    void *state; /* NULL: none */
-    double (*rate)(void *state);
-    void (*close)(void *state);
-} bench_pace_form;
-
-bench_pace_form bench_pace_form_cl(bench_device *device, const bench_roofs *roofs);
-bench_pace_form bench_pace_form_cpu(bench_device *device, const bench_roofs *roofs);
 
 #endif

@@ -5,17 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAUNCHES   200
-#define COPY_BLOCK 64
+#define LAUNCHES 200
 
 /* Kernels of chains. ------------------------------------------------------- */
 
 static double chain_rate(void *user, int width, int chains)
 {
     const chain_kernel *const c = user;
-    chain_form form;
-    const double rate = chain_form_open(c, width, chains, &form) ? chain_form_rate(c, &form) : 0.0;
-    chain_form_close(c, &form);
+    roofs_form form;
+    const bool open = chain_form_open(c, width, chains, 0.0, &form);
+    const double rate = open ? roofs_form_rate(c->r, &form) : 0.0;
+    roofs_form_close(c->r, &form);
     return rate;
 }
 
@@ -37,14 +37,9 @@ static void search(const roofs_cl *r, chain_kernel *kernel, bench_roof_name name
     bench_roofs_search(&forms, &roofs->roof[name]);
 }
 
-static chain_kernel fma_kernel(const roofs_cl *r)
-{
-    return (chain_kernel){r, "fma_loop", 2.0, true, false, ""};
-}
-
 static void measure_chains(const roofs_cl *r, bench_roofs *roofs)
 {
-    chain_kernel fma32 = fma_kernel(r);
+    chain_kernel fma32 = chain_kernel_fma(r);
     chain_kernel fma16 = {r, "fma_loop", 2.0, true, false, "-DHALF=1"};
     chain_kernel exp2s = {r, "exp2_loop", 1.0, false, true, ""};
     chain_kernel polynomial = {r, "exp2_loop", 1.0, false, true, "-DPOLYNOMIAL=1"};
@@ -60,71 +55,14 @@ static void measure_chains(const roofs_cl *r, bench_roofs *roofs)
 
 /* Memory. ------------------------------------------------------------------ */
 
-/* One form of copy or gather. Operators read more than they write, so the better of both is what memory can do. */
-static void measure_memory_form(const roofs_cl *r, const char *name, int width, int block,
-                                bool spread, bench_roof *roof)
-{
-    const bench_cl_api *const api = &r->cl->api;
-    const bool copies = strcmp(name, "copy") == 0;
-    char options[128], form[64];
-    snprintf(options, sizeof options, "-DWIDTH=%d -DBLOCK=%d -DSPREAD=%d", width, block, spread);
-    snprintf(form, sizeof form, "%s, float%d x %d", name, width, block);
-    if (!bench_roof_wanted(earlier_roof(r, BENCH_ROOF_COPY), form))
-        return;
-    cl_kernel kernel = roofs_cl_build(r, name, options);
-    if (kernel == NULL)
-        return;
-    const size_t floats = (size_t)width * (size_t)block;
-    size_t items = r->floats / floats;
-    items -= items % r->group;
-    if (items > 0 && api->clSetKernelArg(kernel, 0, sizeof r->from, &r->from) == CL_SUCCESS &&
-        api->clSetKernelArg(kernel, 1, sizeof r->to, &r->to) == CL_SUCCESS) {
-        const double seconds = roofs_cl_fastest(r, kernel, items, r->group);
-        const double read = (double)(items * floats);
-        const double written = copies ? read : (double)items * width;
-        if (seconds > 0.0)
-            bench_roof_keep(roof, (double)sizeof(float) * (read + written) / seconds, form);
-    }
-    api->clReleaseKernel(kernel);
-}
-
-/* The driver's own copy. */
-static void measure_driver_copy(const roofs_cl *r, bench_roof *roof)
-{
-    const bench_cl_api *const api = &r->cl->api;
-    static const char driver_copy[] = "clEnqueueCopyBuffer";
-    const size_t bytes = r->floats * sizeof(float);
-    const double end = command_now() + r->seconds;
-    double best = 0.0;
-    if (!bench_roof_wanted(earlier_roof(r, BENCH_ROOF_COPY), driver_copy))
-        return;
-    for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS || command_now() < end; turn++) {
-        const double start = command_now();
-        if (api->clEnqueueCopyBuffer(r->cl->queue, r->from, r->to, 0, 0, bytes, 0, NULL, NULL) !=
-                CL_SUCCESS ||
-            api->clFinish(r->cl->queue) != CL_SUCCESS)
-            return;
-        const double seconds = command_now() - start;
-        best = best <= 0.0 || seconds < best ? seconds : best;
-    }
-    bench_roof_keep(roof, best > 0.0 ? 2.0 * (double)bytes / best : 0.0, driver_copy);
-}
-
 static void measure_memory(const roofs_cl *r, bench_roofs *roofs)
 {
-    bench_roof *const roof = &roofs->roof[BENCH_ROOF_COPY];
-    for (int turn = 0; turn < 2; turn++) {
-        const char *const name = turn == 0 ? "copy" : "gather";
-        if (r->cpu) {
-            measure_memory_form(r, name, 8, 4 * COPY_BLOCK, false, roof);
-            measure_memory_form(r, name, 16, 4 * COPY_BLOCK, false, roof);
-        } else {
-            measure_memory_form(r, name, 4, 4, true, roof);
-            measure_memory_form(r, name, 4, COPY_BLOCK, true, roof);
-            measure_memory_form(r, name, 1, COPY_BLOCK, true, roof);
-        }
+    for (int i = 0; i < memory_form_count(r); i++) {
+        roofs_form form;
+        if (memory_form_open(r, i, earlier_roof(r, BENCH_ROOF_COPY), &form))
+            bench_roof_keep(&roofs->roof[BENCH_ROOF_COPY], roofs_form_rate(r, &form), form.name);
+        roofs_form_close(r, &form);
     }
-    measure_driver_copy(r, roof);
 }
 
 /* Between host and device. `host` holds as much as the buffers. */
@@ -160,9 +98,9 @@ static void measure_launch(const roofs_cl *r, bench_roofs *roofs)
     if (kernel == NULL)
         return;
     if (r->cl->api.clSetKernelArg(kernel, 0, sizeof r->to, &r->to) == CL_SUCCESS) {
-        (void)roofs_cl_launch(r, kernel, r->group, r->group, false);
+        (void)roofs_cl_launch(r, kernel, r->group, false);
         while (count < LAUNCHES) {
-            const double one = roofs_cl_launch(r, kernel, r->group, r->group, false);
+            const double one = roofs_cl_launch(r, kernel, r->group, false);
             if (one < 0.0)
                 break;
             seconds[count++] = one;
@@ -190,7 +128,7 @@ static bool trust_events(const roofs_cl *r)
         const cl_int steps = roofs_cl_choose_steps(&by_wall, kernel, 2);
         for (int turn = 0; turn < ROOFS_CL_LEAST_TURNS && steps > 0 && !trusted; turn++) {
             const double start = command_now();
-            const double event = roofs_cl_launch(r, kernel, r->items, r->group, true);
+            const double event = roofs_cl_launch(r, kernel, r->items, true);
             const double wall = command_now() - start;
             trusted = event > 0.5 * wall && event < 1.02 * wall;
         }
@@ -208,8 +146,13 @@ bool bench_roofs_cl(bench_device *device, double seconds, const bench_roofs *ear
     bool done = roofs_cl_begin(&r, 2 * device->cache_bytes, &host);
     if (done) {
         roofs->events = r.events = earlier != NULL ? earlier->events : trust_events(&r);
-        measure_chains(&r, roofs);
-        measure_memory(&r, roofs);
+        const int rounds = earlier != NULL ? 1 : BENCH_ROOF_ROUNDS;
+        r.seconds = seconds / rounds;
+        for (int i = 0; i < rounds; i++) {
+            measure_chains(&r, roofs);
+            measure_memory(&r, roofs);
+        }
+        r.seconds = seconds;
         measure_launch(&r, roofs);
         measure_transfer(&r, host, roofs);
         if (roofs->roof[BENCH_ROOF_FMA].value <= 0.0 || roofs->roof[BENCH_ROOF_COPY].value <= 0.0) {
@@ -221,45 +164,4 @@ bool bench_roofs_cl(bench_device *device, double seconds, const bench_roofs *ear
     roofs_cl_end(&r);
     free(host);
     return done;
-}
-
-/* Pace. -------------------------------------------------------------------- */
-
-typedef struct pace_cl {
-    roofs_cl r;
-    chain_kernel fma;
-    chain_form form;
-} pace_cl;
-
-static double pace_rate(void *state)
-{
-    const pace_cl *const pace = state;
-    return chain_form_rate(&pace->fma, &pace->form);
-}
-
-static void pace_close(void *state)
-{
-    pace_cl *const pace = state;
-    chain_form_close(&pace->fma, &pace->form);
-    roofs_cl_end(&pace->r);
-    free(pace);
-}
-
-bench_pace_form bench_pace_form_cl(bench_device *device, const bench_roofs *roofs)
-{
-    const bench_roof *const roof = &roofs->roof[BENCH_ROOF_FMA];
-    const bench_pace_form none = {NULL, NULL, NULL};
-    pace_cl *const pace = calloc(1, sizeof *pace);
-    float *host = NULL;
-    if (pace == NULL)
-        return none;
-    pace->r = (roofs_cl){.device = device, .cl = device->cl, .events = roofs->events};
-    pace->fma = fma_kernel(&pace->r);
-    const bool ready = roofs_cl_begin(&pace->r, 0, &host) &&
-                       chain_form_open(&pace->fma, roof->width, roof->chains, &pace->form);
-    free(host);
-    if (ready)
-        return (bench_pace_form){pace, pace_rate, pace_close};
-    pace_close(pace);
-    return none;
 }

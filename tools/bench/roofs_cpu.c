@@ -1,4 +1,5 @@
 /* The roofs of the CPU path: the loops of roofs_lanes.c on as many threads as it has, by the wall clock. */
+#include "bench/pace.h"
 #include "bench/roofs.h"
 #include "bench/roofs_lanes.h"
 
@@ -11,6 +12,7 @@
 #define LEAST_TURNS    3
 #define MOST_THREADS   1024
 #define LOCAL_FLOATS   4096 /* 16 KiB: in every first cache */
+#define COPY_FORM      "memcpy"
 
 typedef enum task_kind { TASK_FMA, TASK_EXP2, TASK_LOCAL, TASK_COPY, TASK_GATHER } task_kind;
 
@@ -117,22 +119,32 @@ static int64_t choose_steps(const roofs_cpu *r, task_kind kind, int chains)
     }
 }
 
+/* Operations of one step of all threads. */
+static double chain_amount(const roofs_cpu *r, int width, int chains)
+{
+    return (r->kind == TASK_FMA ? 2.0 : 1.0) * r->threads * width * chains;
+}
+
 static double chain_rate(void *user, int width, int chains)
 {
     const roofs_cpu *const r = user;
     const int64_t steps = chains <= BENCH_LANE_CHAINS ? choose_steps(r, r->kind, chains) : 0;
     const double seconds = steps > 0 ? fastest(r, r->kind, chains, steps) : 0.0;
-    const double per_step = r->kind == TASK_FMA ? 2.0 : 1.0;
-    return seconds > 0.0 ? per_step * r->threads * width * chains * (double)steps / seconds : 0.0;
+    return seconds > 0.0 ? chain_amount(r, width, chains) * (double)steps / seconds : 0.0;
+}
+
+/* Bytes that a launch reads and writes. */
+static double moved(const roofs_cpu *r, task_kind kind)
+{
+    const int64_t floats = r->floats / r->threads / 64 * 64 * r->threads;
+    return (kind == TASK_COPY ? 2.0 : 1.0) * (double)sizeof(float) * (double)floats;
 }
 
 static void measure_memory(const roofs_cpu *r, bench_roofs *roofs)
 {
     bench_roof *const roof = &roofs->roof[BENCH_ROOF_COPY];
-    const double bytes =
-        (double)sizeof(float) * (double)(r->floats / r->threads / 64 * 64) * r->threads;
-    bench_roof_keep(roof, 2.0 * bytes / fastest(r, TASK_COPY, 0, 0), "memcpy");
-    bench_roof_keep(roof, bytes / fastest(r, TASK_GATHER, 0, 0), "gather");
+    bench_roof_keep(roof, moved(r, TASK_COPY) / fastest(r, TASK_COPY, 0, 0), COPY_FORM);
+    bench_roof_keep(roof, moved(r, TASK_GATHER) / fastest(r, TASK_GATHER, 0, 0), "gather");
     const int64_t steps = choose_steps(r, TASK_LOCAL, 0);
     const double local = (double)sizeof(float) * LOCAL_FLOATS * r->threads * (double)steps;
     bench_roof_keep(&roofs->roof[BENCH_ROOF_LOCAL], local / fastest(r, TASK_LOCAL, 0, steps),
@@ -203,46 +215,66 @@ static void search(roofs_cpu *r, task_kind kind, bench_roof_name name, bench_roo
 bool bench_roofs_cpu(bench_device *device, double seconds, const bench_roofs *earlier,
                      bench_roofs *roofs)
 {
-    roofs_cpu r = {.seconds = seconds, .earlier = earlier};
+    roofs_cpu r = {.earlier = earlier};
     /* The two buffers together are four times the last-level cache. */
     const bool done = begin(device, 2 * device->cache_bytes, &r);
     if (done) {
-        search(&r, TASK_FMA, BENCH_ROOF_FMA, roofs);
-        search(&r, TASK_EXP2, BENCH_ROOF_EXP2, roofs);
-        measure_memory(&r, roofs);
+        const int rounds = earlier != NULL ? 1 : BENCH_ROOF_ROUNDS;
+        r.seconds = seconds / rounds;
+        for (int i = 0; i < rounds; i++) {
+            search(&r, TASK_FMA, BENCH_ROOF_FMA, roofs);
+            search(&r, TASK_EXP2, BENCH_ROOF_EXP2, roofs);
+            measure_memory(&r, roofs);
+        }
     }
     end(&r);
     return done;
 }
 
+/* Bursts. ------------------------------------------------------------------ */
+
 typedef struct pace_cpu {
     roofs_cpu r;
-    int chains;
+    int chains; /* of TASK_FMA */
+    int64_t steps;
+    task_kind kind; /* of memory */
 } pace_cpu;
 
-static double pace_rate(void *state)
+static double run_burst(void *state, bench_roof_name roof)
 {
-    pace_cpu *const pace = state;
-    return chain_rate(&pace->r, BENCH_LANES, pace->chains);
+    const pace_cpu *const pace = state;
+    const bool moves = roof == BENCH_ROOF_COPY;
+    const double seconds = moves ? launch(&pace->r, pace->kind, 0, 0)
+                                 : launch(&pace->r, TASK_FMA, pace->chains, pace->steps);
+    const double amount =
+        moves ? moved(&pace->r, pace->kind)
+              : chain_amount(&pace->r, BENCH_LANES, pace->chains) * (double)pace->steps;
+    return seconds > 0.0 ? amount / seconds : 0.0;
 }
 
-static void pace_close(void *state)
+static void close_bursts(void *state)
 {
     pace_cpu *const pace = state;
     end(&pace->r);
     free(pace);
 }
 
-bench_pace_form bench_pace_form_cpu(bench_device *device, const bench_roofs *roofs)
+bench_bursts bench_bursts_cpu(bench_device *device, const bench_roofs *roofs)
 {
-    const bench_pace_form none = {NULL, NULL, NULL};
+    const bench_roof *const fma = &roofs->roof[BENCH_ROOF_FMA];
     pace_cpu *const pace = calloc(1, sizeof *pace);
     if (pace == NULL)
-        return none;
-    pace->chains = roofs->roof[BENCH_ROOF_FMA].chains;
+        return (bench_bursts){.state = NULL};
+    if (!begin(device, 2 * device->cache_bytes, &pace->r)) {
+        close_bursts(pace);
+        return (bench_bursts){.state = NULL};
+    }
     pace->r.kind = TASK_FMA;
-    if (begin(device, 0, &pace->r))
-        return (bench_pace_form){pace, pace_rate, pace_close};
-    pace_close(pace);
-    return none;
+    pace->chains = fma->chains;
+    if (pace->chains > 0)
+        pace->steps = 1 + (int64_t)(fma->value * BENCH_BURST_SECONDS /
+                                    chain_amount(&pace->r, BENCH_LANES, pace->chains));
+    pace->kind =
+        strcmp(roofs->roof[BENCH_ROOF_COPY].form, COPY_FORM) == 0 ? TASK_COPY : TASK_GATHER;
+    return (bench_bursts){pace, run_burst, close_bursts};
 }

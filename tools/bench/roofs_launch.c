@@ -10,7 +10,6 @@ extern const size_t bench_roofs_source_bytes;
 /* A launch is made as long as this, and never meant to be longer than the 50 ms after which desktops kill one. */
 #define LAUNCH_SECONDS 0.01
 
-#define LOCAL_VECTORS 256
 /* Most floats in the chains of an item: beyond that, registers have run out everywhere. */
 #define MOST_FLOATS_CPU (16 * 48)
 #define MOST_FLOATS_GPU 128
@@ -41,13 +40,13 @@ cl_kernel roofs_cl_build(const roofs_cl *r, const char *name, const char *option
     return error == CL_SUCCESS ? kernel : NULL;
 }
 
-double roofs_cl_launch(const roofs_cl *r, cl_kernel kernel, size_t items, size_t group, bool events)
+double roofs_cl_launch(const roofs_cl *r, cl_kernel kernel, size_t items, bool events)
 {
     const bench_cl_api *const api = &r->cl->api;
     cl_event event = NULL;
     const double start = command_now();
-    if (api->clEnqueueNDRangeKernel(r->cl->queue, kernel, 1, NULL, &items,
-                                    group > 0 ? &group : NULL, 0, NULL, &event) != CL_SUCCESS)
+    if (api->clEnqueueNDRangeKernel(r->cl->queue, kernel, 1, NULL, &items, &r->group, 0, NULL,
+                                    &event) != CL_SUCCESS)
         return -1.0;
     const bool done = api->clFinish(r->cl->queue) == CL_SUCCESS;
     const double wall = command_now() - start;
@@ -56,19 +55,6 @@ double roofs_cl_launch(const roofs_cl *r, cl_kernel kernel, size_t items, size_t
                                                       event, CL_PROFILING_COMMAND_END);
     api->clReleaseEvent(event);
     return done ? seconds : -1.0;
-}
-
-double roofs_cl_fastest(const roofs_cl *r, cl_kernel kernel, size_t items, size_t group)
-{
-    const double end = command_now() + r->seconds;
-    double best = roofs_cl_launch(r, kernel, items, group, r->events); /* warms up, too */
-    for (int turn = 0; best >= 0.0 && (turn < ROOFS_CL_LEAST_TURNS || command_now() < end);
-         turn++) {
-        const double seconds = roofs_cl_launch(r, kernel, items, group, r->events);
-        if (seconds > 0.0 && (best <= 0.0 || seconds < best))
-            best = seconds;
-    }
-    return best;
 }
 
 static bool set_steps(const roofs_cl *r, cl_kernel kernel, cl_uint index, cl_int steps)
@@ -84,9 +70,9 @@ static cl_int long_enough(const roofs_cl *r, cl_kernel kernel, cl_uint index)
         if (!set_steps(r, kernel, index, steps))
             return 0;
         /* Of several: the first may compile, and other work of the machine must not look like a long launch. */
-        double seconds = roofs_cl_launch(r, kernel, r->items, r->group, r->events);
+        double seconds = roofs_cl_launch(r, kernel, r->items, r->events);
         for (int turn = 1; seconds >= 0.0 && turn < ROOFS_CL_LEAST_TURNS; turn++) {
-            const double again = roofs_cl_launch(r, kernel, r->items, r->group, r->events);
+            const double again = roofs_cl_launch(r, kernel, r->items, r->events);
             seconds = again < seconds ? again : seconds;
         }
         if (seconds < 0.0)
@@ -103,42 +89,6 @@ cl_int roofs_cl_choose_steps(const roofs_cl *r, cl_kernel kernel, cl_uint index)
 {
     const cl_int steps = long_enough(r, kernel, index);
     return steps > 0 && set_steps(r, kernel, index, steps) ? steps : 0;
-}
-
-bool chain_form_open(const chain_kernel *c, int width, int chains, chain_form *form)
-{
-    const roofs_cl *const r = c->r;
-    const bench_cl_api *const api = &r->cl->api;
-    const cl_mem *const first = c->in_from ? &r->from : &r->to;
-    char options[128];
-    cl_uint index = 0;
-    *form = (chain_form){.kernel = NULL};
-    if ((size_t)width * (size_t)chains > r->most_floats)
-        return false;
-    snprintf(options, sizeof options, "-DWIDTH=%d -DCHAINS=%d -DLOCAL_VECTORS=%d%s%s", width,
-             chains, LOCAL_VECTORS, *c->options != '\0' ? " " : "", c->options);
-    form->kernel = roofs_cl_build(r, c->name, options);
-    if (form->kernel == NULL ||
-        api->clSetKernelArg(form->kernel, index++, sizeof *first, first) != CL_SUCCESS ||
-        (c->two_buffers &&
-         api->clSetKernelArg(form->kernel, index++, sizeof r->from, &r->from) != CL_SUCCESS))
-        return false;
-    const cl_int steps = roofs_cl_choose_steps(r, form->kernel, index);
-    form->amount = c->per_element * (double)r->items * width * chains * (double)steps;
-    return steps > 0;
-}
-
-void chain_form_close(const chain_kernel *c, chain_form *form)
-{
-    if (form->kernel != NULL)
-        c->r->cl->api.clReleaseKernel(form->kernel);
-    form->kernel = NULL;
-}
-
-double chain_form_rate(const chain_kernel *c, const chain_form *form)
-{
-    const double seconds = roofs_cl_fastest(c->r, form->kernel, c->r->items, c->r->group);
-    return seconds > 0.0 ? form->amount / seconds : 0.0;
 }
 
 bool roofs_cl_begin(roofs_cl *r, uint64_t bytes, float **host)

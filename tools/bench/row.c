@@ -1,6 +1,7 @@
 /* One row: plan, run once, compare, and only then measure. */
 #include "bench/data.h"
 #include "bench/device.h"
+#include "bench/pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,45 +90,72 @@ static clattn_status time_cl(const bench_device *device, const bench_run *run, u
     return status;
 }
 
-/* `first`: seconds of the run that was checked. */
-static clattn_status measure(bench_device *device, const bench_settings *settings,
-                             const bench_run *run, bool events, double first, bench_row *row)
+/* The runs that count. */
+typedef struct samples {
+    double *wall, *device, *pace, *paced;
+    int count, by_device; /* by_device: how many have a time of the device */
+} samples;
+
+static clattn_status time_run(const bench_device *device, const bench_run *run,
+                              const bench_row *row, int turn, sample *s)
 {
-    const bool slow = first > SLOW_RUN;
+    const int64_t set = (turn + 1) % row->sets;
+    return device->cl == NULL ? time_cpu(run, set, s)
+                              : time_cl(device, run, row->info.launches, set, s);
+}
+
+/* Takes turns with bursts of the roof that bounds the row. */
+static clattn_status take_samples(const bench_device *device, const bench_settings *settings,
+                                  const bench_pace *pace, const bench_run *run, bool slow,
+                                  const bench_row *row, samples *all)
+{
+    const bool events = pace->roofs->events;
     const int least = slow ? SLOW_RUNS : LEAST_RUNS;
     const int warm_up = slow ? 0 : WARM_UP;
-    double *const wall = malloc(2 * MOST_RUNS * sizeof *wall);
-    double *const on_device = wall != NULL ? wall + MOST_RUNS : NULL;
-    int count = 0, counted = 0;
-    clattn_status status = wall != NULL ? CLATTN_OK : CLATTN_E_NOMEM;
+    clattn_status status = CLATTN_OK;
+    sample s;
+    for (int i = 0; i < warm_up && status == CLATTN_OK; i++)
+        status = time_run(device, run, row, i, &s);
+    bench_turns turns = bench_turns_begin(pace, row->pace_roof, all->pace);
     double end = command_now() + settings->seconds;
-
-    for (int i = 0; status == CLATTN_OK && count < MOST_RUNS; i++) {
-        sample s = {-1.0, -1.0};
-        const int64_t set = (i + 1) % row->sets;
-        status = device->cl == NULL ? time_cpu(run, set, &s)
-                                    : time_cl(device, run, row->info.launches, set, &s);
-        if (i < warm_up) {
-            end = command_now() + settings->seconds;
-            continue;
-        }
-        wall[count++] = s.wall;
+    for (bool enough = false; status == CLATTN_OK && !enough;) {
+        status = time_run(device, run, row, warm_up + all->count, &s);
+        all->wall[all->count++] = s.wall;
         if (events && s.device > 0.0)
-            on_device[counted++] = s.device;
-        if (count >= least && command_now() >= end)
-            break;
+            all->device[all->by_device++] = s.device;
+        enough = all->count == MOST_RUNS || (all->count >= least && command_now() >= end);
+        end += bench_turns_after(&turns, all->count, enough);
     }
+    return status;
+}
+
+/* `first`: seconds of the run that was checked. */
+static clattn_status measure(const bench_device *device, const bench_settings *settings,
+                             const bench_pace *pace, const bench_run *run, double first,
+                             bench_row *row)
+{
+    double *const room = malloc(4 * MOST_RUNS * sizeof *room);
+    if (room == NULL)
+        return CLATTN_E_NOMEM;
+    samples all = {room, room + MOST_RUNS, room + 2 * MOST_RUNS, room + 3 * MOST_RUNS, 0, 0};
+    const clattn_status status =
+        take_samples(device, settings, pace, run, first > SLOW_RUN, row, &all);
     if (status == CLATTN_OK) {
-        row->wall = bench_spread_of(wall, count);
-        row->device = bench_spread_of(on_device, counted == count ? counted : 0);
+        const bool by_device = all.by_device == all.count;
+        for (int i = 0; i < all.count; i++)
+            all.paced[i] = all.pace[i] * (by_device ? all.device[i] : all.wall[i]);
+        row->wall = bench_spread_of(all.wall, all.count);
+        row->device = bench_spread_of(all.device, by_device ? all.count : 0);
+        row->pace = bench_spread_of(all.pace, all.count).median;
+        row->paced_seconds = bench_spread_of(all.paced, all.count).median;
         row->outcome = BENCH_MEASURED;
     }
-    free(wall);
+    free(room);
     return status;
 }
 
 /* With a plan and weights: everything that needs tensors. */
-static void run_row(bench_device *device, const bench_settings *settings, bool events,
+static void run_row(bench_device *device, const bench_settings *settings, const bench_pace *pace,
                     clattn_context *ctx, bench_run *run, const bench_weights *weights,
                     bench_row *row)
 {
@@ -155,7 +183,7 @@ static void run_row(bench_device *device, const bench_settings *settings, bool e
                  row->error, row->tolerance, row->checked_with);
     } else if (status == CLATTN_OK) {
         what = "it could not be measured";
-        status = measure(device, settings, run, events, first, row);
+        status = measure(device, settings, pace, run, first, row);
     }
     if (status != CLATTN_OK)
         fail(device, row, what, status);
@@ -177,16 +205,17 @@ static bool skip(const bench_roofs *roofs, const bench_settings *settings, bench
     return true;
 }
 
-void bench_row_measure(bench_device *device, const bench_roofs *roofs,
-                       const bench_settings *settings, bench_row *row)
+void bench_row_measure(bench_device *device, const bench_pace *pace, const bench_settings *settings,
+                       bench_row *row)
 {
     clattn_context *ctx = NULL;
     bench_run run = {0};
     bench_weights weights = {0};
     const bench_layout layout = bench_layout_of(row->op, row->shape, settings->type);
     row->cost = bench_cost_of(row->op, row->shape, settings->type);
+    row->pace_roof = bench_bound_roof(&row->cost, pace->roofs, settings->warm);
     row->sets = count_sets(device, &layout, settings->warm);
-    if (skip(roofs, settings, row))
+    if (skip(pace->roofs, settings, row))
         return;
     if (row->sets == 0) {
         snprintf(row->note, sizeof row->note, "its tensors, %.1f GiB, do not fit the device",
@@ -204,7 +233,7 @@ void bench_row_measure(bench_device *device, const bench_roofs *roofs,
     }
     if (status == CLATTN_OK) {
         clattn_plan_get_info(run.plan, &row->info);
-        run_row(device, settings, roofs->events, ctx, &run, &weights, row);
+        run_row(device, settings, pace, ctx, &run, &weights, row);
     } else {
         fail(device, row, "it could not be planned", status);
     }
@@ -212,4 +241,17 @@ void bench_row_measure(bench_device *device, const bench_roofs *roofs,
     bench_weights_free(&weights);
     clattn_context_destroy(&ctx); /* hands out its programs */
     row->binary_bytes = device->binary_bytes;
+}
+
+void bench_row_share(const bench_roofs *start, const bench_roofs *best,
+                     const bench_settings *settings, bench_row *row)
+{
+    if (row->outcome != BENCH_MEASURED)
+        return;
+    const double bound = bench_bound(&row->cost, best, settings->warm);
+    const double scale = start->roof[row->pace_roof].value / best->roof[row->pace_roof].value;
+    row->pace *= scale;
+    row->paced_seconds *= scale;
+    row->share = bound / bench_row_time(row)->median;
+    row->share_at_pace = row->pace > 0.0 ? bound / row->paced_seconds : 0.0;
 }

@@ -41,16 +41,17 @@ void bench_table_roofs(const bench_report *report)
 
 static void print_measured(const bench_row *row)
 {
-    char text[11][32];
+    char text[12][32];
     const bench_spread *const time = bench_row_time(row);
     const double median = time->median;
     const double pixels = (double)(row->shape->height * row->shape->width);
-    printf(" %9s %9s %9s %9s %8s %7s %6s %5s %8s %7s %6s  %016llx",
+    printf(" %9s %9s %9s %9s %8s %7s %6s %6s %5s %8s %7s %6s  %016llx",
            number(text[0], 32, 1e3 * median, 4), number(text[1], 32, 1e3 * time->p10, 4),
            number(text[2], 32, 1e3 * time->p90, 4), number(text[3], 32, 1e3 * row->wall.median, 4),
            number(text[4], 32, 1e-9 * row->cost.flops / median, 4),
            number(text[5], 32, 1e-9 * row->cost.bytes / median, 3),
            number(text[6], 32, 100.0 * row->share, 3),
+           row->pace > 0.0 ? number(text[11], 32, 100.0 * row->share_at_pace, 3) : "-",
            row->pace > 0.0 ? number(text[10], 32, 100.0 * row->pace, 3) : "-",
            number(text[7], 32, row->error, 2), number(text[8], 32, 1e3 * row->plan_seconds, 4),
            row->binary_bytes > 0 ? number(text[9], 32, (double)row->binary_bytes / 1024.0, 4) : "-",
@@ -59,25 +60,30 @@ static void print_measured(const bench_row *row)
         printf("  %s Mpixel/s", number(text[0], 32, 1e-6 * pixels / median, 3));
 }
 
-/* The rows that were measured while the device was slower than when its roofs were. */
-static void print_slow_rows(const bench_report *report)
+/* The rows that were measured while the device was slower than when its roofs were, and those whose pace cannot have been right. */
+static void print_pace(const bench_report *report)
 {
-    size_t slow = 0;
+    size_t slow = 0, above = 0;
     for (size_t i = 0; i < report->count; i++) {
         const bench_row *const row = &report->rows[i];
-        slow += row->outcome == BENCH_MEASURED && row->pace > 0.0 &&
-                row->pace < 1.0 - BENCH_DRIFT_LIMIT;
+        if (row->outcome != BENCH_MEASURED || row->pace <= 0.0)
+            continue;
+        slow += row->pace < 1.0 - BENCH_DRIFT_LIMIT;
+        above += row->share_at_pace > 1.0 + BENCH_PACE_NOISE && row->share <= 1.0;
     }
     if (slow > 0)
         printf("pace: in %zu rows the device was slower than when its roofs were measured\n", slow);
+    if (above > 0)
+        printf("pace: %zu rows are above %.0f %% of the bound at their pace: it changed too fast\n",
+               above, 100.0 * (1.0 + BENCH_PACE_NOISE));
 }
 
 void bench_table_rows(const bench_report *report)
 {
     char name[96];
-    printf("%-30s %9s %9s %9s %9s %8s %7s %6s %5s %8s %7s %6s  %s\n", "operator/shape", "ms", "p10",
-           "p90", "wall ms", "GFLOP/s", "GB/s", "bound%", "pace%", "error", "plan ms", "KiB",
-           "bits");
+    printf("%-30s %9s %9s %9s %9s %8s %7s %6s %6s %5s %8s %7s %6s  %s\n", "operator/shape", "ms",
+           "p10", "p90", "wall ms", "GFLOP/s", "GB/s", "bound%", "paced%", "pace%", "error",
+           "plan ms", "KiB", "bits");
     for (size_t i = 0; i < report->count; i++) {
         const bench_row *const row = &report->rows[i];
         printf("%-30s", bench_row_name(row, name, sizeof name));
@@ -96,5 +102,5 @@ void bench_table_rows(const bench_report *report)
         }
         printf("\n");
     }
-    print_slow_rows(report);
+    print_pace(report);
 }
