@@ -72,46 +72,6 @@ static inline bool start_logits(const Attend *args, BiasTile *bias, __global con
     return has_terms || args->bias.mode != 0;
 }
 
-/* The largest of a row of logits of `blocks` blocks. */
-static inline float largest_logit(const float *row, int blocks)
-{
-    floats largest[BLOCK_VECTORS];
-    CLATTN_UNROLL
-    for (int v = 0; v < BLOCK_VECTORS; v++)
-        largest[v] = load_floats(v, row);
-    for (int b = 1; b < blocks; b++) {
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++)
-            largest[v] = larger(load_floats(b * BLOCK_VECTORS + v, row), largest[v]);
-    }
-    CLATTN_UNROLL
-    for (int v = 1; v < BLOCK_VECTORS; v++)
-        largest[0] = larger(largest[v], largest[0]);
-    return largest_of(largest[0]);
-}
-
-/* Turns a row of logits into weights and adds them up: LANES sums at first, however wide the vectors are. */
-static inline float weigh_row(float *row, float m, int blocks)
-{
-    floats sums[LANES / WIDTH];
-    CLATTN_UNROLL
-    for (int s = 0; s < LANES / WIDTH; s++)
-        sums[s] = (floats)(0.0f);
-    for (int b = 0; b < blocks; b++) {
-        floats x[BLOCK_VECTORS];
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++)
-            x[v] = load_floats(b * BLOCK_VECTORS + v, row) - (floats)(m);
-        exp2_vectors(x, BLOCK_VECTORS);
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++) {
-            store_floats(x[v], b * BLOCK_VECTORS + v, row);
-            sums[v % (LANES / WIDTH)] += x[v];
-        }
-    }
-    return sum_of(WIDTH < LANES ? sums[0] + sums[LANES / WIDTH - 1] : sums[0]);
-}
-
 /* Turns the logits of `blocks` blocks into weights, row by row, and moves m, l and rescale along. */
 static inline void softmax_rows(float16 *weights, int agents, int blocks, Running *running)
 {

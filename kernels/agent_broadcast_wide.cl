@@ -29,19 +29,6 @@ typedef struct KeyTile {
     int count;
 } KeyTile;
 
-/* The running softmax of a block of queries, lanes are queries. */
-typedef struct Running {
-    floats m[BLOCK_VECTORS], l[BLOCK_VECTORS], rescale[BLOCK_VECTORS];
-} Running;
-
-static inline void running_begin(Running *running)
-{
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
-        running->m[v] = (floats)(STATE_EMPTY);
-        running->l[v] = (floats)(0.0f);
-    }
-}
-
 UNFOLDED void load_rows(__global const elem *x, const Place *place, int first, int count,
                         const int width, float16 *rows)
 {
@@ -87,53 +74,8 @@ static inline bool start_logits(const Attend *args, const KeyTile *keys, BiasTil
     return args->has_key_bias || args->bias.mode != 0;
 }
 
-/* Moves the maxima to where the logits [key][query] of a tile ask for it. */
-static inline void raise_columns(const float *logits, int keys, Running *running)
-{
-    floats largest[BLOCK_VECTORS];
-    CLATTN_UNROLL
-    for (int v = 0; v < BLOCK_VECTORS; v++)
-        largest[v] = load_floats(v, logits);
-    for (int i = 1; i < keys; i++) {
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++)
-            largest[v] = larger(load_floats(i * BLOCK_VECTORS + v, logits), largest[v]);
-    }
-    CLATTN_UNROLL
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
-        const floats m = larger(ceil(largest[v]), running->m[v]);
-        running->rescale[v] = exact_powers(running->m[v] - m);
-        running->m[v] = m;
-    }
-}
-
-/* Turns the logits [key][query] into weights, and moves m, l and rescale along. */
-static inline void softmax_columns(float *weights, int keys, Running *running)
-{
-    floats sums[BLOCK_VECTORS];
-    raise_columns(weights, keys, running);
-    CLATTN_UNROLL
-    for (int v = 0; v < BLOCK_VECTORS; v++)
-        sums[v] = (floats)(0.0f);
-    for (int i = 0; i < keys; i++) {
-        floats x[BLOCK_VECTORS];
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++)
-            x[v] = load_floats(i * BLOCK_VECTORS + v, weights) - running->m[v];
-        exp2_vectors(x, BLOCK_VECTORS);
-        CLATTN_UNROLL
-        for (int v = 0; v < BLOCK_VECTORS; v++) {
-            store_floats(x[v], i * BLOCK_VECTORS + v, weights);
-            sums[v] += x[v];
-        }
-    }
-    CLATTN_UNROLL
-    for (int v = 0; v < BLOCK_VECTORS; v++)
-        running->l[v] = MAD(running->l[v], running->rescale[v], sums[v]);
-}
-
 /* sums = sums * rescale + weights . values for `count` queries of a block, row by row; a first tile has no sums yet. */
-static inline void read_values(float16 *sums, const Running *running, const KeyTile *keys,
+static inline void read_values(float16 *sums, const Columns *columns, const KeyTile *keys,
                                const float16 *weights, int count, bool first_tile, Ahead *ahead)
 {
     const Product product = {.a = (const float *)weights,
@@ -148,7 +90,7 @@ static inline void read_values(float16 *sums, const Running *running, const KeyT
                              .columns = V_CHUNKS,
                              .steps = keys->count,
                              .scale = 1.0f,
-                             .keep = first_tile ? NULL : (const float *)running->rescale,
+                             .keep = first_tile ? NULL : (const float *)columns->rescale,
                              .keep_row = 1,
                              .ahead = ahead};
     multiply(&product);
@@ -200,7 +142,7 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
 
     KeyTile keys;
     BiasTile bias_tile;
-    Running running[PASS / BLOCK];
+    Columns columns[PASS / BLOCK];
     float16 queries[2 * D * (PASS / BLOCK)];
     float16 sums[BLOCK * V_CHUNKS * (PASS / BLOCK)];
     float16 weights[2 * TILE];
@@ -226,15 +168,15 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
                     token_offsets(&q_place, t, end - 1, BLOCK, offsets);
                     ahead_of_block(&ahead, &finish, q, &q_place, begin, t, end - 1, to_next);
                     load_transposed(q, offsets, D, block, &ahead);
-                    running_begin(&running[slot]);
+                    columns_begin(&columns[slot]);
                 }
                 const bool started = start_logits(args, &keys, &bias_tile, t, weights);
                 logits(weights, 2, keys.rows, keys.count, block, args->scale, started, &ahead);
-                softmax_columns((float *)weights, keys.count, &running[slot]);
-                read_values(block_sums, &running[slot], &keys, weights, min(BLOCK, end - t),
+                softmax_columns((float *)weights, keys.count, &columns[slot]);
+                read_values(block_sums, &columns[slot], &keys, weights, min(BLOCK, end - t),
                             key == 0, &ahead);
                 if (key + args->tile >= args->keys)
-                    finish_block(&finish, block_sums, (const float *)running[slot].l, t, end - 1);
+                    finish_block(&finish, block_sums, (const float *)columns[slot].l, t, end - 1);
             }
         }
     }
