@@ -354,6 +354,7 @@ static void test_plot(void **state)
 static int begin(void **state)
 {
     (void)state;
+    setenv("CLATTN_BENCH_CACHE", "1000000", 1);
     return mkdtemp(folder) != NULL ? 0 : 1;
 }
 

@@ -65,11 +65,15 @@ rc=0
 rc=0
 "$clattn" doctor --cache none --reproducer "$work/rows" --case bench:agent_attention/hires-512 -o "$work/report" || rc=$?
 [[ $rc == 1 ]] && grep -q '1 not: .*MiB, are more than' "$work/report" || fail 'too large a row is not refused'
-for name in bench:agent_attention bench:nothing/hires-512; do
+for name in bench:agent_attention bench:nothing/hires-512 bench:agent_attention/nothing bench:smooth/hires-512; do
     rc=0
     "$clattn" doctor --reproducer "$work/rows" --case $name 2>"$work/error" || rc=$?
-    [[ $rc == 2 && -s $work/error ]] || fail "$name ends with $rc"
+    [[ $rc == 2 ]] && grep -q -- '--case' "$work/error" && ! grep -q -- '--ops\|--shapes' "$work/error" ||
+        fail "$name ends with $rc: $(cat "$work/error")"
+    [[ $name != */nothing && $name != *:nothing/* ]] || grep -q 'known are .*\(dwc\|hires-64\)' "$work/error" ||
+        fail "$name: what there is is not named: $(cat "$work/error")"
 done
+grep -q 'smooth does not run on hires-512' "$work/error" || fail 'a row that is none is not refused in words'
 
 # What is asked for wrongly.
 rc=0

@@ -32,6 +32,15 @@ static void print_help(FILE *stream)
         fprintf(stream, "  %-8s  %s\n", sub_commands[i].name, sub_commands[i].summary);
 }
 
+/* A full disk under what was printed, seen here for all commands. One that failed has said why. */
+static int finish(int code)
+{
+    if (code != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+        return code;
+    fprintf(stderr, "clattn: the output cannot be written\n");
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     /* Who follows a long run through a pipe or in a file sees each line when it is done. */
@@ -42,15 +51,15 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0) {
         print_help(stdout);
-        return 0;
+        return finish(0);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("clattn %s\n", clattn_version());
-        return 0;
+        return finish(0);
     }
     for (size_t i = 0; i < sizeof sub_commands / sizeof *sub_commands; i++)
         if (strcmp(argv[1], sub_commands[i].name) == 0)
-            return sub_commands[i].run(argc - 1, argv + 1);
+            return finish(sub_commands[i].run(argc - 1, argv + 1));
 #ifndef CLATTN_HAVE_VIPS
     if (strcmp(argv[1], "smooth") == 0) {
         fprintf(stderr, "clattn: this build cannot read pictures: it was made without libvips\n");

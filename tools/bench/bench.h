@@ -237,6 +237,9 @@ typedef struct bench_report {
  */
 bench_row *bench_rows_choose(const command *cmd, const char *ops, const char *shapes, bool quick,
                              size_t *count);
+/* The same for both parts of `doctor --case bench:OPS/SHAPES`, which the errors name. */
+bench_row *bench_rows_of_case(const command *cmd, const char *ops, const char *shapes,
+                              size_t *count);
 
 /* Output. ------------------------------------------------------------------ */
 

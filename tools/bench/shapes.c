@@ -218,19 +218,15 @@ static bool check_names(const command *cmd, const char *what, const char *list, 
     return true;
 }
 
-bench_row *bench_rows_choose(const command *cmd, const char *ops, const char *shape_names,
-                             bool quick, size_t *count)
+/* All names are known. NULL: out of memory; else to be freed, and there may be none in it. */
+static bench_row *choose(const command *cmd, const char *ops, const char *shape_names, bool narrow,
+                         size_t *count)
 {
-    *count = 0;
-    if (!check_names(cmd, "--ops", ops, true) || !check_names(cmd, "--shapes", shape_names, false))
-        return NULL;
     bench_row *const rows = calloc(SHAPES * BENCH_OPS, sizeof *rows);
     if (rows == NULL) {
         command_error(cmd, "out of memory for the rows");
         return NULL;
     }
-    /* Who names shapes wants those, quick or not. */
-    const bool narrow = quick && shape_names == NULL;
     for (size_t i = 0; i < SHAPES; i++)
         for (int op = 0; op < BENCH_OPS; op++) {
             const unsigned wanted = narrow ? shapes[i].quick_ops : shapes[i].ops;
@@ -241,10 +237,36 @@ bench_row *bench_rows_choose(const command *cmd, const char *ops, const char *sh
             rows[*count].shape = &shapes[i];
             ++*count;
         }
-    if (*count > 0)
+    return rows;
+}
+
+bench_row *bench_rows_choose(const command *cmd, const char *ops, const char *shape_names,
+                             bool quick, size_t *count)
+{
+    /* Who names shapes wants those, quick or not. */
+    const bool narrow = quick && shape_names == NULL;
+    *count = 0;
+    if (!check_names(cmd, "--ops", ops, true) || !check_names(cmd, "--shapes", shape_names, false))
+        return NULL;
+    bench_row *const rows = choose(cmd, ops, shape_names, narrow, count);
+    if (rows == NULL || *count > 0)
         return rows;
     command_error(cmd, "no operator of --ops runs on a shape of --shapes%s",
                   narrow ? " among the rows of --quick" : "");
+    free(rows);
+    return NULL;
+}
+
+bench_row *bench_rows_of_case(const command *cmd, const char *ops, const char *shape_names,
+                              size_t *count)
+{
+    *count = 0;
+    if (!check_names(cmd, "--case", ops, true) || !check_names(cmd, "--case", shape_names, false))
+        return NULL;
+    bench_row *const rows = choose(cmd, ops, shape_names, false, count);
+    if (rows == NULL || *count > 0)
+        return rows;
+    command_error(cmd, "--case: %s does not run on %s", ops, shape_names);
     free(rows);
     return NULL;
 }

@@ -27,7 +27,7 @@ bool doctor_find_rows(doctor *d)
         return false;
     }
     *slash = '\0';
-    d->rows = bench_rows_choose(d->cmd, text, slash + 1, false, &d->row_count);
+    d->rows = bench_rows_of_case(d->cmd, text, slash + 1, &d->row_count);
     d->name = NULL;
     return d->rows != NULL;
 }
