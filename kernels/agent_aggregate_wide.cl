@@ -7,7 +7,7 @@
  * traffic  K, V once per agent tile; writes (DV + 2) * queries floats per leaf
  * flops    2 * queries * keys * (D + DV), queries * keys exponentials
  * barriers none
- * macros   D, DV, ROWS, VECTORS (wide.clh), STEP {32, 64, 96, 128, ...}
+ * macros   D, DV, ROWS, VECTORS (wide.clh), WIDTH (vectors.clh), STEP {32, 64, 96, 128, ...}
  */
 #ifndef STEP
 #define STEP 128 /* tokens whose logits are held at a time */

@@ -1,13 +1,13 @@
 /*
  * agent_broadcast_wide: stage 2 for CPU devices, and ordinary attention. Tokens read from the keys (agents, or any tokens):
  *   out = out_scale * softmax(q k^T + bias) v + DWC(tap) + shortcut * tap
- * map      item = (head, block of QUERY_BLOCK queries, picture * windows); one item per group
+ * map      item = (head, block of QUERY_BLOCK queries, picture * windows), or with by_head (block, head, ...); one item per group
  * private  keys and values of a tile: tile * (D + DV) floats; queries and sums: PASS * (D + DV), or 32 * (D + DV) where all
  *          keys fit in one tile; 64 * 32 logits
  * traffic  Q once, K and V once per PASS queries, tap dwc_size^2 times from cache
  * flops    2 * queries * keys * (D + DV) + 2 * queries * dwc_size^2 * DV, queries * keys exponentials
  * barriers none
- * macros   D, DV, ROWS, VECTORS (wide.clh), QUERY_BLOCK, a multiple of 32; PASS follows from D and DV
+ * macros   D, DV, ROWS, VECTORS (wide.clh), WIDTH (vectors.clh), QUERY_BLOCK, a multiple of 32; PASS follows from D and DV
  */
 #ifndef QUERY_BLOCK
 #define QUERY_BLOCK 256
@@ -114,6 +114,22 @@ static inline void ahead_of_block(Ahead *ahead, const Finish *finish, __global c
     ahead_add_next(ahead, q, q_place, token, begin, last + 1, to_next);
 }
 
+/* The tile of keys from `first` on will be needed. */
+static inline void ahead_of_tile(Ahead *ahead, const Attend *args, __global const elem *k,
+                                 __global const elem *v, const Place *k_place, const Place *v_place,
+                                 int first)
+{
+    const int end = min(first + args->tile, args->keys);
+    size_t offsets[BLOCK];
+    ahead_begin(ahead);
+    for (int key = first; key < end; key += BLOCK) {
+        token_offsets(k_place, key, end - 1, BLOCK, offsets);
+        ahead_add(ahead, k, offsets);
+        token_offsets(v_place, key, end - 1, BLOCK, offsets);
+        ahead_add(ahead, v, offsets);
+    }
+}
+
 /* One item: the queries of block `block` read. `problem` is a picture's window. */
 OUTLINED void read_block(const Attend *args, int head, int block_number, int problem,
                          __global const elem *q, __global const elem *k, __global const elem *v,
@@ -147,7 +163,8 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
     float16 sums[BLOCK * V_CHUNKS * (PASS / BLOCK)];
     float16 weights[2 * TILE];
     size_t offsets[BLOCK];
-    const long to_next = head + 1 < args->heads ? args->q.head : args->q.token * QUERY_BLOCK;
+    const bool next_head = head + 1 < args->heads && !args->by_head;
+    const long to_next = next_head ? args->q.head : args->q.token * QUERY_BLOCK;
     Ahead ahead;
     ahead_begin(&ahead);
     const bool one_tile = args->keys <= args->tile;
@@ -158,6 +175,8 @@ OUTLINED void read_block(const Attend *args, int head, int block_number, int pro
             if (!one_tile || pass == begin)
                 load_key_tile(&keys, args, k, v, key_bias, &k_place, &v_place, &bias_place, key);
             bias_tile_begin(&bias_tile, &args->bias, bias, head, key, keys.count);
+            if (key > 0)
+                ahead_of_tile(&ahead, args, k, v, &k_place, &v_place, key + args->tile);
 
             for (int t = pass; t < pass_end; t += BLOCK) {
                 /* With one tile a block is finished at once: all of them use the same memory. */
@@ -191,6 +210,14 @@ agent_broadcast_wide(const Attend args, __global const elem *restrict q,
 {
     if (args.count == 0)
         return;
-    read_block(&args, (int)get_global_id(0), args.first + (int)get_global_id(1),
-               (int)get_global_id(2), q, k, v, key_bias, bias, tap, dwc_weight, dwc_bias, out);
+    int head = (int)get_global_id(0);
+    int block = (int)get_global_id(1);
+    if (args.by_head) {
+        const int blocks = (int)get_global_size(1);
+        const int item = block * args.heads + head;
+        head = item / blocks;
+        block = item % blocks;
+    }
+    read_block(&args, head, args.first + block, (int)get_global_id(2), q, k, v, key_bias, bias, tap,
+               dwc_weight, dwc_bias, out);
 }

@@ -90,7 +90,7 @@ typedef struct Attend {
     i32 count; /* leaves (stage 1) or query blocks (stage 2) of this launch */
     i32 tile; /* wide shape: agents per tile, <= 64 (stage 1: queries; stage 2: keys); CPU path likewise */
     i32 dim, dim_v; /* head widths for the CPU path; the kernels have them as macros D and DV */
-    i32 pad;
+    i32 by_head; /* stage 2, wide shape: items of one head follow each other, not of one query block */
 } Attend;
 
 /*

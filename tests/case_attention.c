@@ -21,6 +21,8 @@ static const case_attention cases[] = { /* the first 3 are small */
     {.desc = {.batch = 1, .heads = 1, .head_dim = 17, .head_dim_v = 136, .queries = 521, .keys = 65}},
     {.desc = {.batch = 2, .heads = 1, .head_dim = 32, .queries = 3, .keys = 64, .has_key_bias = 1},
      .excluded = 1},
+    /* More keys and values per head than heads take turns with. */
+    {.desc = {.batch = 1, .heads = 3, .head_dim = 16, .queries = 300, .keys = 8300}},
 };
 /* clang-format on */
 

@@ -113,6 +113,18 @@ static void choose_tile(clattn_plan *plan, const clattn__tile_row *tile, clattn_
     clattn__form_tile(spec, head_of(plan), at->stage, tuned);
 }
 
+/*
+ * Items run in the order of their numbers. All heads of a block of queries lie side by side; but where each head has more keys and values
+ * than this, they would push one another out of the last cache.
+ */
+#define TURNS_BYTES (1 << 20)
+
+static int64_t head_bytes(const clattn_plan *plan)
+{
+    const Attend *a = &plan->attend_args;
+    return (int64_t)a->keys * (a->dim + a->dim_v) * (int64_t)clattn__type_bytes(plan->desc.type);
+}
+
 /* The wide shape, as tuned. */
 static void choose_wide(clattn_plan *plan, clattn__kernel_spec *spec)
 {
@@ -132,6 +144,8 @@ static void choose_wide(clattn_plan *plan, clattn__kernel_spec *spec)
     at->value_blocks = 1;
     if (gather)
         a->tile = (i32)agent_tile(a->queries, v->agents);
+    else
+        a->by_head = head_bytes(plan) > TURNS_BYTES;
     clattn__form_wide(spec, head_of(plan), at->stage,
                       (clattn__wide_row){.rows = v->rows,
                                          .vectors = v->vectors,

@@ -18,7 +18,8 @@ typedef struct form {
     clattn__selftest_fill values;
     clattn__selftest_fill terms;
     bool dense;
-    bool tile; /* of the map, as the passes of a tiling have them */
+    bool tile;    /* of the map, as the passes of a tiling have them */
+    bool by_head; /* stage 2: in one launch, in the order for many keys */
 } form;
 
 static const form forms[] = {
@@ -36,7 +37,8 @@ static const form forms[] = {
               .v_shortcut = 0.75f},
      .leaf = 150,
      .terms = CLATTN__FILL_VECTOR,
-     .dense = true},
+     .dense = true,
+     .by_head = true},
     /* Nothing but the products. */
     {.name = "a map with gaps",
      .desc = {.batch = 1,
@@ -286,7 +288,9 @@ static clattn_status enqueue(clattn__selftest *test, const form *f, clattn_plan 
         Attend a = *whole;
         if (rectangles)
             take_rectangle(plan, &a, lefts[i]);
-        plan->attend.blocks_per_launch = clattn__ceil_div(plan->attend.blocks, 2);
+        a.by_head = f->by_head && plan->attend.stage == 2;
+        plan->attend.blocks_per_launch =
+            a.by_head ? plan->attend.blocks : clattn__ceil_div(plan->attend.blocks, 2);
         status = clattn__attend_enqueue(plan, &test->ws, a, b, &chain);
     }
     return clattn__chain_end(&chain, status);
