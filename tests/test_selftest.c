@@ -105,11 +105,11 @@ static const struct fault {
       "key0 + tile.item <= tile.key_end ? add"}},
     {CLATTN_SHAPE_TILE, {"attend_tile", "if (queries > 3)", "if (queries > 4)"}},
     {CLATTN_SHAPE_WIDE,
-     {"agent_aggregate_wide", "for (int v = 2; v < 2 * blocks; v++)",
-      "for (int v = 2; v < 1; v++)"}},
+     {"agent_aggregate_wide", "for (int b = 1; b < blocks; b++)", "for (int b = 1; b < 1; b++)"}},
     {CLATTN_SHAPE_WIDE,
      {"agent_aggregate_wide", "token + i <= last ? term", "token + i < last ? term"}},
     {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "0x1.62e430p-1f", "0x1.62e000p-1f"}},
+    {CLATTN_SHAPE_WIDE, {"agent_broadcast_wide", "block = item % blocks;", "block = 0;"}},
     {CLATTN_SHAPE_WIDE,
      {"agent_broadcast_wide", "y += x == place->window_w ? 1 : 0;", ""}}, /* writes stay inside */
     /* No key at all in the one leaf; a tile at the edge of its map. */
