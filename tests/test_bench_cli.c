@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 /* The smallest row there is, on the device that is always there. */
-#define SMALL "--device cpu --ops dwc --shapes pvt-s4-b1 --seconds 0.01 "
+#define SMALL "--device cpu --ops dwc --shapes pvt-s4-b1 --seconds 0.2 "
 
 static const char *program;
 static char folder[] = "/tmp/clattn-bench-XXXXXX";
@@ -354,7 +354,7 @@ static void test_plot(void **state)
 static int begin(void **state)
 {
     (void)state;
-    setenv("CLATTN_BENCH_CACHE", "1000000", 1);
+    setenv("CLATTN_BENCH_CACHE", "8000000", 1);
     return mkdtemp(folder) != NULL ? 0 : 1;
 }
 

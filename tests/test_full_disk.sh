@@ -6,9 +6,9 @@ set -euo pipefail
 clattn=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-bench=(bench --device cpu --ops dwc --shapes pvt-s4-b1 --seconds 0.01)
+bench=(bench --device cpu --ops dwc --shapes pvt-s4-b1 --seconds 0.2)
 doctor=(doctor --device cpu)
-export CLATTN_BENCH_CACHE=1000000 # no gigabytes for the roofs
+export CLATTN_BENCH_CACHE=8000000 # no gigabytes for the roofs
 
 if [[ ! -c /dev/full ]]; then
     echo "there is no /dev/full: skipped"
