@@ -1,6 +1,8 @@
 /* What a row must at least do, and how long that takes at least. The formulas are those of docs/bench.md. */
 #include "bench/bench.h"
 
+#include <math.h>
+
 /* Refinements of the smoothing filter's agents: its default. */
 #define SMOOTH_ROUNDS  3
 #define SMOOTH_FEATURE 5
@@ -92,8 +94,7 @@ bench_roof_name bench_bound_roof(const bench_cost *cost, const bench_roofs *roof
 
 double bench_bound(const bench_cost *cost, const bench_roofs *roofs, bool warm)
 {
-    return bench_bound_roof(cost, roofs, warm) == BENCH_ROOF_COPY ? moving(cost, roofs, warm)
-                                                                  : computing(cost, roofs);
+    return fmax(moving(cost, roofs, warm), computing(cost, roofs));
 }
 
 const char *bench_above_roof(const bench_cost *cost, const bench_roofs *roofs, bool warm,
